@@ -1,0 +1,145 @@
+//! What can go wrong with the log. Every message says what to do; every code is stable, so that callers and dashboards
+//! can tell failures apart without reading prose.
+
+use crate::types::record::{MAX_APPEND_BYTES, MAX_APPEND_RECORDS};
+use crate::{Layout, Position, Topic};
+use std::path::PathBuf;
+
+/// Why the log refused or failed. There is no "busy": an append waits for room (back-pressure).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The disk has not enough room. Nothing of the append was kept.
+    #[error(
+        "the disk that holds the log is full ({detail}): free some space and send again; what is stored stays readable"
+    )]
+    StorageFull {
+        /// What was found.
+        detail: String,
+    },
+    /// Another handle, in this process or another, has the log open.
+    #[error(
+        "the log at {} is already open: stop the other process that uses it (or close it in this one), then try again",
+        path.display()
+    )]
+    AlreadyOpen {
+        /// The log's directory.
+        path: PathBuf,
+    },
+    /// The log was closed.
+    #[error("the log is closed: open it again to go on")]
+    Closed,
+    /// The topic has no such partition.
+    #[error(
+        "{topic} has partitions 0 to {}, not {partition}: choose the partition by the key and the log's layout",
+        partitions.saturating_sub(1)
+    )]
+    UnknownPartition {
+        /// The topic.
+        topic: Topic,
+        /// What was asked for.
+        partition: u16,
+        /// How many there are.
+        partitions: u16,
+    },
+    /// A record, or its key, is larger than the log takes.
+    #[error(
+        "a {what} of {bytes} bytes is more than the {limit} the log takes: make it smaller or split it"
+    )]
+    RecordTooLarge {
+        /// `record` or `key`.
+        what: &'static str,
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// One append has more records, or more bytes, than the log takes at once.
+    #[error(
+        "an append of {records} records and {bytes} bytes is more than the {max_records} records and {max_bytes} bytes taken at once: append it in parts",
+        max_records = MAX_APPEND_RECORDS,
+        max_bytes = MAX_APPEND_BYTES
+    )]
+    AppendTooLarge {
+        /// How many records it has.
+        records: usize,
+        /// How many bytes they have together.
+        bytes: usize,
+    },
+    /// What is stored is not what was written.
+    #[error(
+        "the log is damaged{}: {what}; stop, keep the damaged files, and restore the log from its latest export",
+        position.map(|position| format!(" at {position}")).unwrap_or_default()
+    )]
+    Corrupt {
+        /// What does not hold.
+        what: String,
+        /// Where; nothing when the damage is not at a position.
+        position: Option<Position>,
+    },
+    /// The log was created with other partition counts.
+    #[error(
+        "the log was created with {stored} partitions, not {asked}: configure the layout it was created with, because keys are spread by it"
+    )]
+    LayoutMismatch {
+        /// What the log was created with.
+        stored: Layout,
+        /// What was asked for.
+        asked: Layout,
+    },
+    /// A configuration that cannot work.
+    #[error("the log cannot be opened with {what}: correct the configuration")]
+    InvalidConfig {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The log was written by a version of this software that this one does not know.
+    #[error(
+        "the log has storage format {found} and this version reads up to {supported}: use the version that wrote it, or a newer one"
+    )]
+    UnsupportedFormat {
+        /// The stored format.
+        found: u16,
+        /// The newest format known here.
+        supported: u16,
+    },
+    /// An earlier write failed half-way, so what the disk holds is in doubt until the log is opened again.
+    #[error(
+        "the log takes no more records since a write failed ({cause}): look after the disk, then restart; opening verifies all that is stored"
+    )]
+    Poisoned {
+        /// How the earlier write failed.
+        cause: String,
+    },
+    /// Reading or writing failed. An append answered so may or may not be found after a restart.
+    #[error(
+        "the log could not {doing} ({cause}): look after the disk or the connection, then try again"
+    )]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// How it failed.
+        cause: String,
+    },
+}
+
+impl LogError {
+    /// A short name that never changes.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            LogError::StorageFull { .. } => "LOG_STORAGE_FULL",
+            LogError::AlreadyOpen { .. } => "LOG_ALREADY_OPEN",
+            LogError::Closed => "LOG_CLOSED",
+            LogError::UnknownPartition { .. } => "LOG_UNKNOWN_PARTITION",
+            LogError::RecordTooLarge { .. } => "LOG_RECORD_TOO_LARGE",
+            LogError::AppendTooLarge { .. } => "LOG_APPEND_TOO_LARGE",
+            LogError::Corrupt { .. } => "LOG_CORRUPT",
+            LogError::LayoutMismatch { .. } => "LOG_LAYOUT_MISMATCH",
+            LogError::InvalidConfig { .. } => "LOG_INVALID_CONFIG",
+            LogError::UnsupportedFormat { .. } => "LOG_UNSUPPORTED_FORMAT",
+            LogError::Poisoned { .. } => "LOG_POISONED",
+            LogError::Io { .. } => "LOG_IO",
+        }
+    }
+}
