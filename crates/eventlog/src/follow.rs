@@ -51,9 +51,10 @@ impl Heads {
         }
     }
 
-    /// Where the partition stands; nothing for one the layout does not have.
-    pub(crate) fn get(&self, topic: Topic, partition: u16) -> Option<Head> {
-        self.0.get(&(topic, partition)).map(|head| *head.borrow())
+    /// The next offset of the partition; 0 for one the layout does not have.
+    pub(crate) fn next(&self, topic: Topic, partition: u16) -> u64 {
+        let head = self.0.get(&(topic, partition));
+        head.map_or(0, |head| head.borrow().next)
     }
 
     /// Where all partitions stand.

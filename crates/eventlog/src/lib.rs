@@ -2,7 +2,7 @@
 //!
 //! Everything that ever happened is a record in an ordered, durable, append-only log of a few topics, each cut into a
 //! fixed number of partitions. This crate says what such a log promises ([`EventLog`], read its documentation first),
-//! offers adapters that keep the promise ([`MemoryLog`], `EmbeddedLog`), and holds the one
+//! offers adapters that keep the promise ([`MemoryLog`], [`EmbeddedLog`]), and holds the one
 //! [contract suite](conformance) every adapter must pass.
 //!
 //! It never looks inside a payload, never decides anything about the domain, and never deletes a record.
@@ -23,13 +23,13 @@
 //! | `conformance/` | the contract, as executable checks |
 
 pub mod conformance;
-// mod embedded;
+mod embedded;
 mod follow;
 mod log;
 mod memory;
 mod types;
 
-// pub use embedded::{EmbeddedConfig, EmbeddedLog};
+pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use log::{EventLog, RecordStream};
 pub use memory::MemoryLog;
 pub use types::clock::{Clock, ManualClock, SystemClock};

@@ -1,0 +1,204 @@
+//! A series as CSV text, as it comes out of a spreadsheet.
+//!
+//! Two cells per line need no CSV library, and a parser of our own counts lines as a text editor does.
+
+use super::ChartInputError;
+use super::record::record_of_chart;
+use crate::xmr::{self, MAX_POINTS, XmrError, XmrOptions, excerpt};
+use crate::{Date, Profile};
+
+/// Draws the chart of a `date,value` CSV text and returns it as a chart record (see [the module](super)) named `id`.
+///
+/// * The first line is a header if its cells are `date` and `value`, in any case; otherwise it is data. Anything else in a
+///   first line is an error and not skipped, so that a mistyped first date cannot lose a point.
+/// * Dates are `YYYY-MM-DD`, in any order. A value that is empty or `NA` is missing.
+/// * Cells may have blanks around them and one pair of double quotes. Empty lines are skipped. A byte order mark and
+///   Windows line ends are fine.
+///
+/// # Errors
+///
+/// With the number of the line, counted from 1, wherever the fault is in a line.
+pub fn xmr_csv(
+    profile: Profile,
+    text: &str,
+    options: &XmrOptions,
+    id: &str,
+) -> Result<String, ChartInputError> {
+    let Series {
+        lines,
+        dates,
+        values,
+    } = parse(text)?;
+    let chart = xmr::chart(profile, &dates, &values, options).map_err(|source| {
+        // The second of two lines with one date is the one that should not be there.
+        let row = dates.iter().rposition(|date| Some(*date) == source.date());
+        match row {
+            Some(row) => at_line(lines[row], source),
+            None => source.into(),
+        }
+    })?;
+    Ok(record_of_chart(id, &dates, &values, options, &chart))
+}
+
+/// Rows in the order of the text, with the line each was on.
+#[derive(Default)]
+struct Series {
+    lines: Vec<usize>,
+    dates: Vec<Date>,
+    values: Vec<Option<f64>>,
+}
+
+fn parse(text: &str) -> Result<Series, ChartInputError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut series = Series::default();
+    for (line, content) in (1..).zip(text.lines()) {
+        if content.trim().is_empty() {
+            continue;
+        }
+        let (date, value) = cells(line, content)?;
+        if line == 1 && date.eq_ignore_ascii_case("date") && value.eq_ignore_ascii_case("value") {
+            continue;
+        }
+        if series.dates.len() == MAX_POINTS {
+            let (found, limit) = (MAX_POINTS + 1, MAX_POINTS);
+            return Err(at_line(line, XmrError::TooManyPoints { found, limit }));
+        }
+        let row = series.dates.len() + 1;
+        let date = date.parse().map_err(|source| at_line(line, source))?;
+        let value = parse_value(row, value).map_err(|source| at_line(line, source))?;
+        series.lines.push(line);
+        series.dates.push(date);
+        series.values.push(value);
+    }
+    Ok(series)
+}
+
+fn at_line(line: usize, source: XmrError) -> ChartInputError {
+    ChartInputError::AtLine { line, source }
+}
+
+fn cells(line: usize, content: &str) -> Result<(&str, &str), ChartInputError> {
+    let mut cells = content.split(',');
+    match (cells.next(), cells.next(), cells.next()) {
+        (Some(date), Some(value), None) => Ok((unquoted(date), unquoted(value))),
+        _ => {
+            let found = content.split(',').count();
+            Err(ChartInputError::WrongCells { line, found })
+        }
+    }
+}
+
+fn unquoted(cell: &str) -> &str {
+    let cell = cell.trim();
+    let inner = cell
+        .strip_prefix('"')
+        .and_then(|cell| cell.strip_suffix('"'));
+    inner.unwrap_or(cell).trim()
+}
+
+fn parse_value(row: usize, text: &str) -> Result<Option<f64>, XmrError> {
+    if text.is_empty() || text == "NA" {
+        return Ok(None);
+    }
+    // Rust also reads "inf" and "nan" as floats; here they are words.
+    let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.map(Some).ok_or_else(|| XmrError::ValueNotNumeric {
+        row,
+        text: format!("{:?}", excerpt(text)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::chart_io::xmr_json_line;
+
+    fn draw(text: &str) -> Result<String, ChartInputError> {
+        xmr_csv(Profile::Nhsr022, text, &XmrOptions::default(), "series")
+    }
+
+    fn line_and_code(text: &str) -> (usize, &'static str) {
+        match draw(text) {
+            Err(ChartInputError::AtLine { line, source }) => (line, source.code()),
+            Err(ChartInputError::WrongCells { line, .. }) => (line, "wrong_cells"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_spreadsheet_export_becomes_a_record() {
+        let text = "\u{feff}Date,Value\r\n2010-05-01,5\r\n\r\n2010-04-01, 4.5 \r\n\"2010-06-01\",\"\"\r\n2010-07-01,NA\r\n";
+        let record: Value = serde_json::from_str(&draw(text).unwrap()).unwrap();
+        assert_eq!(record["id"], "series");
+        assert_eq!(record["profile"], "nhsr_0_2_2");
+        assert_eq!(record["options"]["improvement_direction"], "increase");
+        assert_eq!(record["values"], json!([5.0, 4.5, null, null]));
+        assert_eq!(record["expected"]["y"], json!([4.5, 5.0, null, null]));
+        assert_eq!(record["expected"]["date"][0], "2010-04-01");
+    }
+
+    #[test]
+    fn a_header_is_optional_and_anything_else_in_its_place_is_data() {
+        assert_eq!(draw("date,value\n2010-04-01,4\n"), draw("2010-04-01,4"));
+        assert_eq!(
+            line_and_code("day,value\n2010-04-01,4\n"),
+            (1, "unparseable_date")
+        );
+        assert_eq!(
+            line_and_code("2010-04-01,4\ndate,value\n"),
+            (2, "unparseable_date")
+        );
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_line() {
+        let start = "date,value\r\n2010-04-01,4\r\n\r\n";
+        for (bad, code) in [
+            ("2010-05-01", "wrong_cells"),
+            ("2010-05-01,\"1,234\"", "wrong_cells"),
+            ("01/05/2010,4", "unparseable_date"),
+            ("2010-05-01,95%", "value_not_numeric"),
+            ("2010-05-01,n/a", "value_not_numeric"),
+            ("2010-05-01,nan", "value_not_numeric"),
+            ("2010-05-01,inf", "value_not_numeric"),
+            ("2010-05-01,1e301", "value_out_of_range"),
+            ("2010-04-01,5", "duplicate_date"),
+        ] {
+            assert_eq!(
+                line_and_code(&format!("{start}{bad}\r\n")),
+                (4, code),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_points() {
+        for text in ["", "\n\n", "date,value\n"] {
+            assert_eq!(draw(text), Err(ChartInputError::Chart(XmrError::NoPoints)));
+        }
+    }
+
+    #[test]
+    fn more_lines_than_the_limit_are_refused() {
+        let row = "2010-04-01,1\n";
+        let (line, code) = line_and_code(&row.repeat(MAX_POINTS + 1));
+        assert_eq!((line, code), (MAX_POINTS + 1, "too_many_points"));
+    }
+
+    #[test]
+    fn the_record_of_a_csv_is_its_own_golden_record() {
+        let options = XmrOptions {
+            target: Some(4.0),
+            rebase: vec![Date::new(2010, 5, 1).unwrap()],
+            fix_after_n_points: Some(12),
+            screen_outliers: false,
+            ..XmrOptions::default()
+        };
+        let text = "2010-04-01,4\n2010-05-01,5.5\n2010-06-01,6\n";
+        let record = xmr_csv(Profile::Nhsr022, text, &options, "x").unwrap();
+        assert_eq!(xmr_json_line(&record).unwrap(), record);
+    }
+}

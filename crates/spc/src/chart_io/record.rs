@@ -1,0 +1,437 @@
+//! Chart records: one JSON object per line.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::ChartInputError;
+use super::columns::Columns;
+use crate::xmr::{
+    self, Chart, ImprovementDirection, MissingInTrend, XmrError, XmrOptions, excerpt,
+};
+use crate::{Date, Profile};
+
+/// Computes the `expected` of one chart record (see [the module](super)) and returns the record with it.
+///
+/// Everything else of the line is returned byte for byte and in its own order, but for the spaces between fields. An
+/// `expected` in the input is ignored and replaced in its place; without one, it is added at the end. Blanks around the
+/// line are dropped. A record that cannot be charted still is a record: its `expected` then holds the error.
+///
+/// # Errors
+///
+/// Only if the line is no record: not one line, not a JSON object, a field twice, or `dates` or `values` not an array.
+pub fn xmr_json_line(line: &str) -> Result<String, ChartInputError> {
+    let line = line.trim();
+    if line.contains(['\n', '\r']) {
+        return Err(ChartInputError::SeveralLines);
+    }
+    let mut record: Record =
+        serde_json::from_str(line).map_err(|error| ChartInputError::NotARecord {
+            problem: error.to_string(),
+        })?;
+    let dates = record.array("dates")?;
+    let values = record.array("values")?;
+    let chart = chart_of(&record, &dates, &values);
+    record.set("expected", expected_of(chart));
+    Ok(to_json(&record))
+}
+
+/// The record of a chart that was not given as one. `id` and `options` are written out in full, and so is the profile.
+pub(super) fn record_of_chart(
+    id: &str,
+    dates: &[Date],
+    values: &[Option<f64>],
+    options: &XmrOptions,
+    chart: &Chart,
+) -> String {
+    let mut record = Record { fields: Vec::new() };
+    record.set("id", id);
+    record.set("profile", chart.profile.name());
+    record.set("options", RecordOptions::from(options));
+    record.set("dates", dates);
+    record.set("values", values);
+    record.set("expected", Columns::from(chart));
+    to_json(&record)
+}
+
+fn chart_of(record: &Record, dates: &[&RawValue], values: &[&RawValue]) -> Result<Chart, XmrError> {
+    // Before the entries are looked at: a limit is no limit if it comes after the work.
+    xmr::check_lengths(dates.len(), values.len())?;
+    let profile = profile_of(record)?;
+    let options = options_of(record)?;
+    let dates: Vec<Date> = dates
+        .iter()
+        .copied()
+        .map(parse_date)
+        .collect::<Result<_, _>>()?;
+    let values: Vec<Option<f64>> = (1..)
+        .zip(values)
+        .map(|(row, value)| parse_value(row, value))
+        .collect::<Result<_, _>>()?;
+    xmr::chart(profile, &dates, &values, &options)
+}
+
+fn profile_of(record: &Record) -> Result<Profile, XmrError> {
+    let Some(raw) = record.get("profile") else {
+        return Ok(Profile::default());
+    };
+    let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
+    let Some(name) = name else {
+        return Ok(Profile::default());
+    };
+    Profile::from_name(&name).ok_or_else(|| {
+        let known: Vec<&str> = Profile::ALL.iter().map(|profile| profile.name()).collect();
+        invalid_option(format!("no profile {name:?}, only {}", known.join(", ")))
+    })
+}
+
+fn options_of(record: &Record) -> Result<XmrOptions, XmrError> {
+    let Some(raw) = record.get("options") else {
+        return Ok(XmrOptions::default());
+    };
+    let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
+    given.unwrap_or_default().parse()
+}
+
+fn invalid_option(problem: impl fmt::Display) -> XmrError {
+    XmrError::InvalidOption {
+        problem: problem.to_string(),
+    }
+}
+
+fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
+    let text: Option<String> = serde_json::from_str(raw.get()).ok().flatten();
+    text.as_deref().unwrap_or(raw.get()).parse()
+}
+
+fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
+    serde_json::from_str(raw.get()).map_err(|_| XmrError::ValueNotNumeric {
+        row,
+        text: excerpt(raw.get()),
+    })
+}
+
+/// A cell for the error, where there is no chart.
+#[derive(Serialize)]
+struct Refusal {
+    error: String,
+}
+
+fn expected_of(chart: Result<Chart, XmrError>) -> Box<RawValue> {
+    match chart {
+        Ok(chart) => raw(Columns::from(&chart)),
+        Err(error) => raw(Refusal {
+            error: format!("{}: {error}", error.code()),
+        }),
+    }
+}
+
+fn raw(value: impl Serialize) -> Box<RawValue> {
+    to_raw_value(&value).expect("finite numbers, strings and lists of them are always JSON")
+}
+
+fn to_json(record: &Record) -> String {
+    serde_json::to_string(record).expect("fields that were JSON are still JSON")
+}
+
+/// The options as they stand in a record. An unknown one is refused: it may have been meant to change the chart.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RecordOptions {
+    improvement_direction: Option<Direction>,
+    target: Option<f64>,
+    rebase: Option<Vec<String>>,
+    fix_after_n_points: Option<usize>,
+    screen_outliers: Option<bool>,
+    missing_in_trend: Option<Missing>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    Increase,
+    Decrease,
+    Neutral,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Missing {
+    Refuse,
+    Breaks,
+}
+
+impl RecordOptions {
+    fn parse(self) -> Result<XmrOptions, XmrError> {
+        let default = XmrOptions::default();
+        let rebase = self.rebase.unwrap_or_default();
+        Ok(XmrOptions {
+            improvement_direction: match self.improvement_direction {
+                None => default.improvement_direction,
+                Some(Direction::Increase) => ImprovementDirection::Increase,
+                Some(Direction::Decrease) => ImprovementDirection::Decrease,
+                Some(Direction::Neutral) => ImprovementDirection::Neutral,
+            },
+            target: self.target,
+            rebase: rebase
+                .iter()
+                .map(|day| day.parse())
+                .collect::<Result<_, _>>()?,
+            fix_after_n_points: self.fix_after_n_points,
+            screen_outliers: self.screen_outliers.unwrap_or(default.screen_outliers),
+            missing_in_trend: match self.missing_in_trend {
+                None => default.missing_in_trend,
+                Some(Missing::Refuse) => MissingInTrend::Refuse,
+                Some(Missing::Breaks) => MissingInTrend::Breaks,
+            },
+        })
+    }
+}
+
+impl From<&XmrOptions> for RecordOptions {
+    fn from(options: &XmrOptions) -> Self {
+        Self {
+            improvement_direction: Some(match options.improvement_direction {
+                ImprovementDirection::Increase => Direction::Increase,
+                ImprovementDirection::Decrease => Direction::Decrease,
+                ImprovementDirection::Neutral => Direction::Neutral,
+            }),
+            target: options.target,
+            rebase: Some(options.rebase.iter().map(Date::to_string).collect()),
+            fix_after_n_points: options.fix_after_n_points,
+            screen_outliers: Some(options.screen_outliers),
+            missing_in_trend: Some(match options.missing_in_trend {
+                MissingInTrend::Refuse => Missing::Refuse,
+                MissingInTrend::Breaks => Missing::Breaks,
+            }),
+        }
+    }
+}
+
+/// A JSON object whose fields keep their order and their bytes.
+#[derive(Debug)]
+struct Record {
+    fields: Vec<(String, Box<RawValue>)>,
+}
+
+impl Record {
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        let field = self.fields.iter().find(|(key, _)| key == name);
+        field.map(|(_, value)| &**value)
+    }
+
+    fn array(&self, name: &'static str) -> Result<Vec<&RawValue>, ChartInputError> {
+        let raw = self
+            .get(name)
+            .ok_or(ChartInputError::MissingField { name })?;
+        serde_json::from_str(raw.get()).map_err(|_| ChartInputError::NotAnArray { name })
+    }
+
+    /// Replaces the field in its place, or adds it at the end.
+    fn set(&mut self, name: &str, value: impl Serialize) {
+        let value = raw(value);
+        match self.fields.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = value,
+            None => self.fields.push((name.to_owned(), value)),
+        }
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Record;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+                let mut record = Record { fields: Vec::new() };
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    // Two values for one name: whichever we took, somebody would have meant the other.
+                    if record.get(&name).is_some() {
+                        return Err(de::Error::custom(format!("field {name:?} twice")));
+                    }
+                    if record.fields.len() == MAX_FIELDS {
+                        return Err(de::Error::custom(format!("more than {MAX_FIELDS} fields")));
+                    }
+                    record.fields.push((name, value));
+                }
+                Ok(record)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The most fields of a record. Each new one is compared with all before it.
+const MAX_FIELDS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn expected(line: &str) -> Value {
+        let record: Value = serde_json::from_str(&xmr_json_line(line).unwrap()).unwrap();
+        record["expected"].clone()
+    }
+
+    fn error_code(line: &str) -> String {
+        let expected = expected(line);
+        let message = expected["error"].as_str().expect("an error").to_owned();
+        message
+            .split_once(": ")
+            .expect("code: message")
+            .0
+            .to_owned()
+    }
+
+    #[test]
+    fn a_record_comes_back_with_its_fields_in_order_and_to_the_byte() {
+        let line = r#" {"note":"é \u0041","zeta":{"b":1, "a":2},"values":[4,0.10],"expected":"x","dates":["2010-04-01","2010-05-01"],"id":7} "#;
+        let out = xmr_json_line(line).unwrap();
+        let start =
+            r#"{"note":"é \u0041","zeta":{"b":1, "a":2},"values":[4,0.10],"expected":{"date":["#;
+        assert!(out.starts_with(start), "{out}");
+        assert!(
+            out.ends_with(r#"},"dates":["2010-04-01","2010-05-01"],"id":7}"#),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn absent_and_null_options_are_the_defaults() {
+        let series = r#""dates":["2010-04-01","2010-05-01"],"values":[1,2]"#;
+        let bare = expected(&format!("{{{series}}}"));
+        assert_eq!(bare["assurance_type"], Value::Null);
+        for options in [
+            "null",
+            "{}",
+            r#"{"improvement_direction":null,"target":null,"rebase":null,"fix_after_n_points":null,"screen_outliers":null}"#,
+            r#"{"improvement_direction":"increase","rebase":[],"screen_outliers":true,"missing_in_trend":"refuse"}"#,
+        ] {
+            let line = format!(r#"{{"profile":"nhsr_0_2_2","options":{options},{series}}}"#);
+            assert_eq!(expected(&line), bare, "{options}");
+        }
+    }
+
+    #[test]
+    fn computing_a_record_again_changes_nothing() {
+        let line = r#"{"dates":["2010-05-01","2010-04-01"],"values":[1.25,null]}"#;
+        let once = xmr_json_line(line).unwrap();
+        assert_eq!(xmr_json_line(&once).unwrap(), once);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_charted_says_why_and_stays_a_record() {
+        let day = r#""dates":["2010-04-01"]"#;
+        for (line, code) in [
+            (format!(r#"{{{day},"values":["4"]}}"#), "value_not_numeric"),
+            (format!(r#"{{{day},"values":[true]}}"#), "value_not_numeric"),
+            (
+                format!(r#"{{{day},"values":[1e999]}}"#),
+                "value_not_numeric",
+            ),
+            (
+                format!(r#"{{{day},"values":[1e301]}}"#),
+                "value_out_of_range",
+            ),
+            (format!(r#"{{{day},"values":[1,2]}}"#), "lengths_differ"),
+            (r#"{"dates":[],"values":[]}"#.into(), "no_points"),
+            (
+                r#"{"dates":["April"],"values":[1]}"#.into(),
+                "unparseable_date",
+            ),
+            (
+                r#"{"dates":[20100401],"values":[1]}"#.into(),
+                "unparseable_date",
+            ),
+            (
+                r#"{"dates":[null],"values":[1]}"#.into(),
+                "unparseable_date",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"target":"90%"}}}}"#),
+                "invalid_option",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"targett":1}}}}"#),
+                "invalid_option",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"improvement_direction":"up"}}}}"#),
+                "invalid_option",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":-1}}}}"#),
+                "invalid_option",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":11}}}}"#),
+                "fix_too_short",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"options":{{"rebase":["May"]}}}}"#),
+                "unparseable_date",
+            ),
+            (
+                format!(r#"{{{day},"values":[1],"profile":"mdc"}}"#),
+                "invalid_option",
+            ),
+        ] {
+            assert_eq!(error_code(&line), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_outright() {
+        for line in ["", "[]", "3", "{", r#"{"dates":[],"dates":[],"values":[]}"#] {
+            let refusal = xmr_json_line(line);
+            assert!(
+                matches!(refusal, Err(ChartInputError::NotARecord { .. })),
+                "{line}"
+            );
+        }
+        assert_eq!(
+            xmr_json_line(r#"{"values":[]}"#),
+            Err(ChartInputError::MissingField { name: "dates" })
+        );
+        assert_eq!(
+            xmr_json_line(r#"{"dates":[],"values":{}}"#),
+            Err(ChartInputError::NotAnArray { name: "values" })
+        );
+        assert_eq!(
+            xmr_json_line("{\"dates\":[],\n\"values\":[]}"),
+            Err(ChartInputError::SeveralLines)
+        );
+    }
+
+    #[test]
+    fn values_are_read_to_the_last_bit() {
+        // These two differ in the last bit, and a reader that rounds carelessly makes them equal.
+        let y = &expected(
+            r#"{"dates":["2010-04-01","2010-05-01"],"values":[9007199254740.993,0.30000000000000004]}"#,
+        )["y"];
+        assert_eq!(y[0].as_f64(), Some(9_007_199_254_740.993));
+        assert_eq!(y[1].as_f64(), Some(0.1 + 0.2));
+    }
+}
