@@ -42,8 +42,8 @@ pub type RecordStream = BoxStream<'static, Result<Vec<Record>, LogError>>;
 /// * Offsets without gaps, or a first offset of 0. Count records, never offsets; go on at last offset + 1.
 /// * Any order between partitions. What needs one order has one partition, or cites a [`Cut`].
 /// * Atomicity across the records of one append: after a failure or a crash a leading part of them may be there.
-/// * That a failed or abandoned append left nothing. Where the answer is [`LogError::Io`] or [`LogError::Poisoned`], or
-///   the future was dropped, the records may be found later: facts have ids that their cause determines, folds ignore repeats.
+/// * That a failed or abandoned append left nothing. Where the answer is [`LogError::Io`], or the future was dropped, the
+///   records may be found later: facts have ids that their cause determines, and folds ignore repeats.
 /// * That two appends begun at the same time stand in the order in which they began.
 /// * A choice of partition: the caller chooses, by the key ([`Layout::partition_of`]). The log does not check it.
 #[async_trait]
@@ -57,7 +57,8 @@ pub trait EventLog: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`LogError::UnknownPartition`], [`LogError::RecordTooLarge`], [`LogError::AppendTooLarge`], [`LogError::Closed`] and
-    /// [`LogError::StorageFull`] mean that nothing was appended. After others the records may or may not be there.
+    /// [`LogError::Poisoned`] mean that nothing was appended; so does [`LogError::StorageFull`], except when the disk
+    /// filled up in mid-write, after which the log is poisoned. After others the records may or may not be there.
     async fn append(
         &self,
         topic: Topic,

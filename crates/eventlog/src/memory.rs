@@ -149,6 +149,9 @@ impl EventLog for MemoryLog {
         let Some(mut stored) = self.inner.partition(topic, partition) else {
             return Ok(Vec::new());
         };
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
         if stored.closed {
             return Err(LogError::Closed);
         }

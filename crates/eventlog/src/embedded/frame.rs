@@ -141,7 +141,9 @@ pub(crate) fn length(start: &[u8]) -> Result<usize, Damage> {
     bytes.advance(4);
     let length = bytes.get_u32() as usize;
     if length > MAX_FRAME_LENGTH {
-        return Err(Damage("a frame says that it is longer than any frame may be"));
+        return Err(Damage(
+            "a frame says that it is longer than any frame may be",
+        ));
     }
     Ok(length)
 }
@@ -181,12 +183,16 @@ fn decode_records(
     mut rest: Bytes,
 ) -> Result<Vec<Record>, Damage> {
     if !(1..=MAX_FRAME_RECORDS).contains(&count) {
-        return Err(Damage("a frame has no record, or more than a frame may have"));
+        return Err(Damage(
+            "a frame has no record, or more than a frame may have",
+        ));
     }
     let mut records = Vec::with_capacity(count);
     for index in 0..count as u64 {
         let offset = header.base.offset.checked_add(index);
-        let offset = offset.ok_or(Damage("the offsets of a frame go beyond the last possible one"))?;
+        let offset = offset.ok_or(Damage(
+            "the offsets of a frame go beyond the last possible one",
+        ))?;
         let (key, payload) = decode_record(&mut rest)?;
         records.push(Record {
             position: Position {
@@ -232,11 +238,28 @@ mod tests {
     fn any_frame() -> impl Strategy<Value = (FrameHeader, Vec<NewRecord>)> {
         let bytes = |most| proptest::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from);
         let record = (bytes(12), bytes(60)).prop_map(|(key, payload)| NewRecord { key, payload });
-        let header = (any::<u64>(), 0..4_usize, any::<u16>(), 0..u64::MAX / 2, any::<i64>());
+        let header = (
+            any::<u64>(),
+            0..4_usize,
+            any::<u16>(),
+            0..u64::MAX / 2,
+            any::<i64>(),
+        );
         (header, proptest::collection::vec(record, 1..8)).prop_map(
             |((sequence, topic, partition, offset, time_ms), records)| {
-                let base = Position { topic: Topic::ALL[topic], partition, offset };
-                (FrameHeader { sequence, base, time_ms }, records)
+                let base = Position {
+                    topic: Topic::ALL[topic],
+                    partition,
+                    offset,
+                };
+                (
+                    FrameHeader {
+                        sequence,
+                        base,
+                        time_ms,
+                    },
+                    records,
+                )
             },
         )
     }
@@ -251,9 +274,20 @@ mod tests {
 
     #[test]
     fn the_format_is_golden() {
-        let base = Position { topic: Topic::Returns, partition: 3, offset: 7 };
-        let header = FrameHeader { sequence: 2, base, time_ms: 1_700_000_000_000 };
-        let record = NewRecord { key: Bytes::from_static(b"RJ1"), payload: Bytes::from_static(b"facts") };
+        let base = Position {
+            topic: Topic::Returns,
+            partition: 3,
+            offset: 7,
+        };
+        let header = FrameHeader {
+            sequence: 2,
+            base,
+            time_ms: 1_700_000_000_000,
+        };
+        let record = NewRecord {
+            key: Bytes::from_static(b"RJ1"),
+            payload: Bytes::from_static(b"facts"),
+        };
         let frame = build(header, &[record]).encode();
         let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(

@@ -160,18 +160,40 @@ mod tests {
 
     #[test]
     fn the_format_is_golden() {
-        let base = Position { topic: Topic::Returns, partition: 0x0102, offset: 0x0304_0506_0708_090a };
-        let key = PieceKey { base, piece: 0x0b0c };
+        let base = Position {
+            topic: Topic::Returns,
+            partition: 0x0102,
+            offset: 0x0304_0506_0708_090a,
+        };
+        let key = PieceKey {
+            base,
+            piece: 0x0b0c,
+        };
         assert_eq!(key.encode(), [2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert_eq!(End::key(Topic::Alerts, 7), [0, b'e', 4, 0, 7]);
-        let format = Format { version: 1, layout: Layout { returns: 8, alerts: 4 } };
+        let format = Format {
+            version: 1,
+            layout: Layout {
+                returns: 8,
+                alerts: 4,
+            },
+        };
         assert_eq!(format.encode()[..6], [0, 1, 0, 8, 0, 4]);
     }
 
     #[test]
     fn a_damaged_end_or_format_is_not_read() {
-        let end = End { next: 9, sequence: 3, time_ms: -5 }.encode();
-        let format = Format { version: 1, layout: Layout::default() }.encode();
+        let end = End {
+            next: 9,
+            sequence: 3,
+            time_ms: -5,
+        }
+        .encode();
+        let format = Format {
+            version: 1,
+            layout: Layout::default(),
+        }
+        .encode();
         for place in 0..end.len() {
             let mut damaged = end.clone();
             damaged[place] ^= 0x10;

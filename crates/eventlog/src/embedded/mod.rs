@@ -105,11 +105,11 @@ impl EmbeddedLog {
             poisoned: None,
         };
         let (sender, queue) = mpsc::channel(config.queue_appends);
-        let ending = Arc::clone(&shared);
+        let ending = Ending(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("qipp-log-writer".into());
         let started = thread.spawn(move || {
             writer.run(queue);
-            ending.end();
+            drop(ending);
         });
         started.map_err(|error| LogError::Io {
             doing: "start its writer",
@@ -125,20 +125,30 @@ impl EmbeddedLog {
     }
 
     async fn enqueue(&self, request: Request) -> Result<(), LogError> {
-        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let sender = sender.ok_or(LogError::Closed)?;
         sender.send(request).await.map_err(|_| LogError::Closed)
     }
 }
 
-impl Shared {
-    /// Ends all tails and lets go of the store. Runs when the writer has written everything it took.
-    fn end(&self) {
-        self.heads.close();
-        let store = self.store.write().unwrap_or_else(PoisonError::into_inner).take();
+/// Ends all tails and lets go of the store when the writer ends: usually because it has written everything it took, and
+/// even if it panicked, because whoever closes the log waits for the store.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Shared { heads, store, .. } = &*self.0;
+        heads.close();
+        let store = store.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(store);
     }
+}
 
+impl Shared {
     /// Reads on a blocking thread: sled may have to go to the disk, and decoding takes its time.
     async fn read(
         self: Arc<Shared>,
@@ -149,7 +159,11 @@ impl Shared {
         let (topic, partition) = place;
         let head = self.heads.next(topic, partition);
         let reading = tokio::task::spawn_blocking(move || {
-            let store = self.store.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let store = self
+                .store
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             let store = store.ok_or(LogError::Closed)?;
             store.read(place, from, head, max)
         });
@@ -177,7 +191,13 @@ impl EventLog for EmbeddedLog {
     ) -> Result<Vec<Appended>, LogError> {
         self.shared.layout.check(topic, partition)?;
         check_limits(&records)?;
-        let bytes = records.iter().map(|record| record.size() + QUEUE_OVERHEAD).sum();
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = records
+            .iter()
+            .map(|record| record.size() + QUEUE_OVERHEAD)
+            .sum();
         let share = u32::try_from(self.room_bytes.min(bytes))
             .expect("queue_bytes is checked to be at most 1 GiB");
         let room = Arc::clone(&self.room).acquire_many_owned(share).await;
@@ -190,7 +210,12 @@ impl EventLog for EmbeddedLog {
             _room: room.map_err(|_| LogError::Closed)?,
         };
         self.enqueue(request).await?;
-        answered.await.unwrap_or(Err(LogError::Closed))
+        answered.await.unwrap_or_else(|_| {
+            Err(LogError::Io {
+                doing: "answer an append",
+                cause: "its writer ended".into(),
+            })
+        })
     }
 
     fn head(&self) -> Cut {
@@ -216,11 +241,17 @@ impl EventLog for EmbeddedLog {
         max: usize,
     ) -> Result<Vec<Record>, LogError> {
         self.shared.layout.check(topic, partition)?;
-        Arc::clone(&self.shared).read((topic, partition), from, max).await
+        Arc::clone(&self.shared)
+            .read((topic, partition), from, max)
+            .await
     }
 
     async fn close(&self) {
-        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sender = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(sender);
         let mut released = self.released.clone();
         while released.changed().await.is_ok() {}

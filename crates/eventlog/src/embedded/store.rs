@@ -72,7 +72,11 @@ impl Store {
     }
 
     fn check_format(&self, asked: Layout) -> Result<(), LogError> {
-        let Some(stored) = self.db.get(FORMAT_KEY).map_err(|e| sled_failed("read", e))? else {
+        let Some(stored) = self
+            .db
+            .get(FORMAT_KEY)
+            .map_err(|e| sled_failed("read", e))?
+        else {
             return self.create(asked);
         };
         let damaged = || damaged("the description of its format cannot be read", None);
@@ -99,13 +103,36 @@ impl Store {
         let mut batch = sled::Batch::default();
         let version = FORMAT;
         batch.insert(&FORMAT_KEY, Format { version, layout }.encode());
-        self.write(batch)?;
+        self.persist(batch)?;
         // The names of new files are durable only once their directories are.
         for directory in [&self.directory.join("store"), &self.directory] {
             let synced = File::open(directory).and_then(|directory| directory.sync_all());
             synced.map_err(|e| failed("create its directory", &e))?;
         }
         Ok(())
+    }
+
+    /// Writes the batch whole or not at all, and returns when it is durable.
+    pub(crate) fn persist(&self, batch: sled::Batch) -> Result<(), LogError> {
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            self.db.apply_batch(batch)?;
+            self.db.flush()
+        }));
+        match written {
+            Err(_) => return Err(panicked("write")),
+            Ok(Err(error)) => return Err(sled_failed("write", error)),
+            Ok(Ok(_)) => {}
+        }
+        // On Linux sled's flush is sync_file_range, which neither empties the disk's own cache nor makes the length of
+        // the file durable. fdatasync does both.
+        let synced = self.data.sync_data();
+        synced.map_err(|e| failed("sync its data", &e))
+    }
+
+    /// The store itself, for tests that damage it.
+    #[cfg(test)]
+    pub(crate) fn raw(&self) -> &sled::Db {
+        &self.db
     }
 
     /// Where the store says a partition ends.
@@ -123,7 +150,10 @@ impl Store {
         let known = |key: &[u8]| match PieceKey::decode(key) {
             Some(PieceKey { base, .. }) => layout.check(base.topic, base.partition).is_ok(),
             None => {
-                key == FORMAT_KEY || layout.all().any(|(topic, partition)| key == End::key(topic, partition))
+                key == FORMAT_KEY
+                    || layout
+                        .all()
+                        .any(|(topic, partition)| key == End::key(topic, partition))
             }
         };
         for key in self.db.iter().keys() {
@@ -136,7 +166,12 @@ impl Store {
     }
 
     /// The frames of a partition, from the one that holds `from` (or would) on.
-    pub(crate) fn frames(&self, topic: Topic, partition: u16, from: u64) -> Result<Frames, LogError> {
+    pub(crate) fn frames(
+        &self,
+        topic: Topic,
+        partition: u16,
+        from: u64,
+    ) -> Result<Frames, LogError> {
         let before = PieceKey::range(topic, partition, 0..=from);
         let start = match self.db.range(before).next_back() {
             None => from,
@@ -190,18 +225,7 @@ impl Medium for Arc<Store> {
     }
 
     fn write(&self, batch: sled::Batch) -> Result<(), LogError> {
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            self.db.apply_batch(batch)?;
-            self.db.flush()
-        }));
-        match written {
-            Err(_) => return Err(panicked("write")),
-            Ok(Err(error)) => return Err(sled_failed("write", error)),
-            Ok(Ok(_)) => {}
-        }
-        // On Linux sled's flush is sync_file_range, which neither empties the disk's own cache nor makes the length of
-        // the file durable. fdatasync does both.
-        self.data.sync_data().map_err(|e| failed("sync its data", &e))
+        self.persist(batch)
     }
 }
 
@@ -219,7 +243,11 @@ impl Frames {
         })
     }
 
-    fn read_frame(&mut self, first: PieceKey, start: &[u8]) -> Result<(FrameHeader, Vec<Record>), LogError> {
+    fn read_frame(
+        &mut self,
+        first: PieceKey,
+        start: &[u8],
+    ) -> Result<(FrameHeader, Vec<Record>), LogError> {
         let here = |Damage(what)| damaged(what, Some(first.base));
         if first.piece != 0 {
             return Err(here(Damage("the first piece of a frame is missing")));
@@ -232,7 +260,9 @@ impl Frames {
             }
             let base = first.base;
             match self.next_piece().transpose()? {
-                Some((key, value)) if key == (PieceKey { base, piece }) => bytes.extend_from_slice(&value),
+                Some((key, value)) if key == (PieceKey { base, piece }) => {
+                    bytes.extend_from_slice(&value)
+                }
                 _ => return Err(here(Damage("a piece of a frame is missing"))),
             }
         }
@@ -292,7 +322,9 @@ fn open_sled(directory: &Path, path: &Path, cache_bytes: u64) -> Result<sled::Db
     loop {
         // sled panics on some damages instead of answering.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let held = match opened.map_err(|_| damaged("the store cannot be opened (sled panicked)", None))? {
+        let held = match opened
+            .map_err(|_| damaged("the store cannot be opened (sled panicked)", None))?
+        {
             Ok(db) => return Ok(db),
             // This is how sled reports that its lock is held.
             Err(sled::Error::Io(error)) if error.kind() == io::ErrorKind::Other => error,

@@ -1,0 +1,445 @@
+//! What only the embedded log can get wrong: damage, a full or failing disk, two owners, another layout.
+
+use crate::embedded::keys::{End, FORMAT_KEY, Format, PieceKey};
+use crate::embedded::store::{Medium, Store};
+use crate::embedded::verify::verify;
+use crate::embedded::writer::{Limits, Request, Writer};
+use crate::follow::Heads;
+use crate::{
+    Appended, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MAX_RECORD_BYTES,
+    ManualClock, NewRecord, Position, Topic,
+};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, oneshot};
+
+const TOPIC: Topic = Topic::Returns;
+const LAYOUT: Layout = Layout {
+    returns: 2,
+    alerts: 1,
+};
+
+fn config() -> EmbeddedConfig {
+    EmbeddedConfig {
+        layout: LAYOUT,
+        clock: Arc::new(ManualClock::new(1000)),
+        ..EmbeddedConfig::default()
+    }
+}
+
+fn open(directory: &TempDir) -> Result<EmbeddedLog, LogError> {
+    EmbeddedLog::open(directory.path(), config())
+}
+
+fn record(payload: &[u8]) -> NewRecord {
+    NewRecord {
+        key: b"RJ1".to_vec().into(),
+        payload: payload.to_vec().into(),
+    }
+}
+
+fn at(partition: u16, offset: u64) -> Position {
+    Position {
+        topic: TOPIC,
+        partition,
+        offset,
+    }
+}
+
+/// A closed log with frames at offsets 0, 2, 4, 6 and 8 of partition 1.
+async fn five_frames() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let log = open(&directory).unwrap();
+    for _ in 0..5 {
+        log.append(TOPIC, 1, vec![record(b"a"), record(b"b")])
+            .await
+            .unwrap();
+    }
+    log.close().await;
+    directory
+}
+
+/// Changes a closed store behind the log's back.
+fn tamper(directory: &Path, change: impl FnOnce(&sled::Db)) {
+    let (store, _released) = Store::open(directory, LAYOUT, 1 << 20).unwrap();
+    change(store.raw());
+    store.raw().flush().unwrap();
+}
+
+fn piece(partition: u16, offset: u64, piece: u16) -> [u8; 13] {
+    PieceKey {
+        base: at(partition, offset),
+        piece,
+    }
+    .encode()
+}
+
+/// Opens a log that was tampered with: what is said to be wrong, and where.
+async fn damage_found(
+    directory: &TempDir,
+    change: impl FnOnce(&sled::Db),
+) -> (String, Option<Position>) {
+    tamper(directory.path(), change);
+    match open(directory) {
+        Err(LogError::Corrupt { what, position }) => (what, position),
+        other => panic!("expected damage to be found, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_frame_is_found_on_opening() {
+    let directory = five_frames().await;
+    let (what, position) = damage_found(&directory, |db| {
+        let mut frame = db.get(piece(1, 4, 0)).unwrap().unwrap().to_vec();
+        *frame.last_mut().unwrap() ^= 1;
+        db.insert(piece(1, 4, 0), frame).unwrap();
+    })
+    .await;
+    assert_eq!(position, Some(at(1, 4)));
+    assert!(what.contains("checksum"), "{what}");
+    let message = open(&directory).unwrap_err().to_string();
+    assert!(message.contains("qipp.returns.v1/1@4"), "{message}");
+}
+
+#[tokio::test]
+async fn a_missing_frame_is_found_on_opening() {
+    for (missing, found) in [(0, 2), (4, 6), (8, 8)] {
+        let directory = five_frames().await;
+        let (what, position) = damage_found(&directory, |db| {
+            db.remove(piece(1, missing, 0)).unwrap();
+        })
+        .await;
+        assert_eq!(position, Some(at(1, found)), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_in_the_wrong_place_is_found_on_opening() {
+    let directory = five_frames().await;
+    let (what, position) = damage_found(&directory, |db| {
+        let frame = db.remove(piece(1, 8, 0)).unwrap().unwrap();
+        db.insert(piece(1, 9, 0), frame).unwrap();
+    })
+    .await;
+    assert_eq!(
+        (what.as_str(), position),
+        ("a frame stands where another belongs", Some(at(1, 9)))
+    );
+}
+
+#[tokio::test]
+async fn a_missing_piece_of_a_large_frame_is_found_on_opening() {
+    for (missing, complaint) in [(0, "the first piece"), (1, "a piece"), (5, "a piece")] {
+        let directory = TempDir::new().unwrap();
+        let log = open(&directory).unwrap();
+        let large = vec![7; 5 * 64 * 1024 + 100];
+        log.append(
+            TOPIC,
+            0,
+            vec![record(b"small"), record(&large), record(b"small")],
+        )
+        .await
+        .unwrap();
+        log.close().await;
+        let (what, position) = damage_found(&directory, |db| {
+            db.remove(piece(0, 1, missing)).unwrap().unwrap();
+        })
+        .await;
+        assert_eq!(position, Some(at(0, 1)));
+        assert!(what.starts_with(complaint), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_or_damaged_end_is_found_on_opening() {
+    let directory = five_frames().await;
+    damage_found(&directory, |db| {
+        db.insert(End::key(TOPIC, 1), b"nonsense").unwrap();
+    })
+    .await;
+    let directory = five_frames().await;
+    let (_, position) = damage_found(&directory, |db| {
+        db.remove(End::key(TOPIC, 1)).unwrap();
+    })
+    .await;
+    assert_eq!(position, Some(at(1, 0)));
+}
+
+#[tokio::test]
+async fn keys_of_no_known_kind_and_a_lost_format_are_found_on_opening() {
+    let directory = five_frames().await;
+    let (what, _) = damage_found(&directory, |db| {
+        db.insert(b"stranger", b"").unwrap();
+    })
+    .await;
+    assert!(what.contains("no known kind"), "{what}");
+    let directory = five_frames().await;
+    let (what, _) = damage_found(&directory, |db| {
+        db.remove(FORMAT_KEY).unwrap();
+    })
+    .await;
+    assert!(what.contains("format is missing"), "{what}");
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_format_is_not_opened() {
+    let directory = five_frames().await;
+    tamper(directory.path(), |db| {
+        let newer = Format {
+            version: 2,
+            layout: LAYOUT,
+        };
+        db.insert(FORMAT_KEY, newer.encode()).unwrap();
+    });
+    assert_eq!(
+        open(&directory).unwrap_err(),
+        LogError::UnsupportedFormat {
+            found: 2,
+            supported: 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn another_layout_is_refused_and_the_log_stays_as_it_was() {
+    let directory = five_frames().await;
+    let asked = Layout {
+        returns: 3,
+        alerts: 1,
+    };
+    let other = EmbeddedConfig {
+        layout: asked,
+        ..config()
+    };
+    let error = EmbeddedLog::open(directory.path(), other).unwrap_err();
+    assert_eq!(
+        error,
+        LogError::LayoutMismatch {
+            stored: LAYOUT,
+            asked
+        }
+    );
+    let log = open(&directory).unwrap();
+    assert_eq!(log.head().next(TOPIC, 1), 10);
+}
+
+#[tokio::test]
+async fn a_log_is_opened_once_at_a_time() {
+    let directory = TempDir::new().unwrap();
+    let log = open(&directory).unwrap();
+    let error = open(&directory).unwrap_err();
+    assert_eq!(error.code(), "LOG_ALREADY_OPEN");
+    assert!(error.to_string().contains("stop the other process"));
+    log.append(TOPIC, 0, vec![record(b"goes on")])
+        .await
+        .unwrap();
+    log.close().await;
+    open(&directory).unwrap().close().await;
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let wrong = [
+        EmbeddedConfig {
+            max_frame_records: 0,
+            ..config()
+        },
+        EmbeddedConfig {
+            queue_bytes: 0,
+            ..config()
+        },
+        EmbeddedConfig {
+            layout: Layout {
+                returns: 0,
+                alerts: 1,
+            },
+            ..config()
+        },
+    ];
+    for config in wrong {
+        let error = EmbeddedLog::open(directory.path(), config).unwrap_err();
+        assert_eq!(error.code(), "LOG_INVALID_CONFIG");
+    }
+    assert!(
+        std::fs::read_dir(directory.path())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn appends_are_refused_and_reads_served_while_the_disk_is_full() {
+    let directory = five_frames().await;
+    let full = EmbeddedConfig {
+        min_free_bytes: u64::MAX,
+        ..config()
+    };
+    let log = EmbeddedLog::open(directory.path(), full).unwrap();
+    let error = log
+        .append(TOPIC, 1, vec![record(b"no room")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "LOG_STORAGE_FULL");
+    assert_eq!(log.read(TOPIC, 1, 0, 100).await.unwrap().len(), 10);
+    log.close().await;
+    let log = open(&directory).unwrap();
+    assert_eq!(log.read(TOPIC, 1, 0, 100).await.unwrap().len(), 10);
+    log.close().await;
+}
+
+/// sled never syncs what it puts into files of its own, so nothing durable may ever be there.
+#[tokio::test]
+async fn nothing_is_ever_stored_outside_of_the_synced_file() {
+    let directory = TempDir::new().unwrap();
+    let log = open(&directory).unwrap();
+    for round in 0..12_u16 {
+        let records = vec![
+            record(&vec![7; 50_000]),
+            record(&vec![8; MAX_RECORD_BYTES / 2]),
+            record(b"small"),
+        ];
+        log.append(TOPIC, round % 2, records).await.unwrap();
+        log.append(Topic::Reference, 0, vec![record(&vec![9; 60_000]); 40])
+            .await
+            .unwrap();
+        let files = std::fs::read_dir(directory.path().join("store/blobs")).unwrap();
+        assert_eq!(files.count(), 0, "after round {round}");
+    }
+    log.close().await;
+}
+
+/// A disk whose room and whose writes the test decides.
+#[derive(Clone)]
+struct Disk {
+    store: Arc<Store>,
+    free: Arc<AtomicU64>,
+    fails: Arc<AtomicBool>,
+    writes: Arc<Mutex<usize>>,
+}
+
+impl Medium for Disk {
+    fn free_bytes(&self) -> std::io::Result<u64> {
+        Ok(self.free.load(Ordering::SeqCst))
+    }
+
+    fn write(&self, batch: sled::Batch) -> Result<(), LogError> {
+        *self.writes.lock().unwrap() += 1;
+        if self.fails.load(Ordering::SeqCst) {
+            let cause = "the disk is gone".into();
+            return Err(LogError::Io {
+                doing: "write",
+                cause,
+            });
+        }
+        self.store.persist(batch)
+    }
+}
+
+fn writer_on(directory: &TempDir) -> (Writer<Disk>, Disk) {
+    let (store, _) = Store::open(directory.path(), LAYOUT, 1 << 20).unwrap();
+    let disk = Disk {
+        store: Arc::new(store),
+        free: Arc::new(AtomicU64::new(u64::MAX)),
+        fails: Arc::default(),
+        writes: Arc::default(),
+    };
+    let writer = Writer {
+        medium: disk.clone(),
+        heads: Arc::new(Heads::new(LAYOUT, &crate::Cut::new())),
+        clock: Arc::new(ManualClock::new(1000)),
+        limits: Limits {
+            frame_records: 256,
+            frame_bytes: 60_000,
+            min_free_bytes: 1 << 20,
+        },
+        ends: verify(&disk.store, LAYOUT).unwrap(),
+        poisoned: None,
+    };
+    (writer, disk)
+}
+
+type Answers = Vec<oneshot::Receiver<Result<Vec<Appended>, LogError>>>;
+
+fn group(appends: u16) -> (Vec<Request>, Answers) {
+    let room = Arc::new(Semaphore::new(1000));
+    let request = |number: u16| {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            place: (TOPIC, number % 2),
+            records: vec![record(b"fact")],
+            bytes: 7,
+            answer,
+            _room: Arc::clone(&room).try_acquire_owned().unwrap(),
+        };
+        (request, answered)
+    };
+    (0..appends).map(request).unzip()
+}
+
+fn serve(writer: &mut Writer<Disk>, appends: u16) -> Vec<Result<Vec<Appended>, LogError>> {
+    let (group, answers) = group(appends);
+    writer.serve(group);
+    answers
+        .into_iter()
+        .map(|mut answer| answer.try_recv().unwrap())
+        .collect()
+}
+
+#[test]
+fn what_waits_is_written_at_once_and_acknowledged_together() {
+    let directory = TempDir::new().unwrap();
+    let (mut writer, disk) = writer_on(&directory);
+    let answers = serve(&mut writer, 100);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(*disk.writes.lock().unwrap(), 1);
+    assert_eq!(
+        writer.ends[&(TOPIC, 0)],
+        End {
+            next: 50,
+            sequence: 1,
+            time_ms: 1000
+        }
+    );
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room_again() {
+    let directory = TempDir::new().unwrap();
+    let (mut writer, disk) = writer_on(&directory);
+    serve(&mut writer, 2);
+    disk.free.store(1 << 20, Ordering::SeqCst);
+    for answer in serve(&mut writer, 3) {
+        assert_eq!(answer.unwrap_err().code(), "LOG_STORAGE_FULL");
+    }
+    disk.free.store(1 << 21, Ordering::SeqCst);
+    let answers = serve(&mut writer, 1);
+    assert_eq!(answers[0].as_ref().unwrap()[0].position, at(0, 1));
+    assert_eq!(*disk.writes.lock().unwrap(), 2);
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_taken_and_the_head_stays() {
+    let directory = TempDir::new().unwrap();
+    let (mut writer, disk) = writer_on(&directory);
+    serve(&mut writer, 2);
+    disk.fails.store(true, Ordering::SeqCst);
+    for answer in serve(&mut writer, 2) {
+        assert_eq!(answer.unwrap_err().code(), "LOG_IO");
+    }
+    disk.fails.store(false, Ordering::SeqCst);
+    for answer in serve(&mut writer, 2) {
+        let error = answer.unwrap_err();
+        assert_eq!(error.code(), "LOG_POISONED");
+        assert!(error.to_string().contains("the disk is gone"), "{error}");
+    }
+    assert_eq!(*disk.writes.lock().unwrap(), 2);
+    assert_eq!(writer.heads.next(TOPIC, 0), 1);
+    let readable = disk
+        .store
+        .read((TOPIC, 0), 0, writer.heads.next(TOPIC, 0), 10);
+    assert_eq!(readable.unwrap().len(), 1);
+}

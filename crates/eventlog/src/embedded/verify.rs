@@ -19,7 +19,10 @@ pub(crate) type Ends = BTreeMap<(Topic, u16), End>;
 /// Checks the whole store, and says where every partition ends.
 pub(crate) fn verify(store: &Store, layout: Layout) -> Result<Ends, LogError> {
     if let Some(key) = store.stray_key(layout)? {
-        return Err(damaged(format!("it holds a key of no known kind, {key}"), None));
+        return Err(damaged(
+            format!("it holds a key of no known kind, {key}"),
+            None,
+        ));
     }
     let mut ends = Ends::new();
     for (topic, partition) in layout.all() {
@@ -69,9 +72,14 @@ fn follow_on(end: End, frame: FrameHeader, records: &[Record]) -> Result<End, Lo
         return Err(here(format!("a frame begins below offset {}", end.next)));
     }
     if frame.time_ms < end.time_ms {
-        return Err(here(format!("a frame is older than the one before, of {}", end.time_ms)));
+        return Err(here(format!(
+            "a frame is older than the one before, of {}",
+            end.time_ms
+        )));
     }
-    let last = records.last().ok_or_else(|| here("a frame is empty".into()))?;
+    let last = records
+        .last()
+        .ok_or_else(|| here("a frame is empty".into()))?;
     Ok(End {
         next: last.position.offset + 1,
         sequence: end.sequence + 1,

@@ -222,7 +222,8 @@ impl Cutter<'_> {
             self.seal(place);
         }
         for ((topic, partition), end) in &self.ends {
-            self.batch.insert(&End::key(*topic, *partition), end.encode());
+            self.batch
+                .insert(&End::key(*topic, *partition), end.encode());
         }
         Plan {
             batch: self.batch,
