@@ -123,13 +123,13 @@ pub fn chart(
     let mut points: Vec<Point> = Vec::with_capacity(rows.len());
     let mut segments: Vec<Segment> = Vec::new();
     // Groups are counted from 0, and a rebase on the very first row makes the first group number 1.
-    let mut rebase_group = usize::from(starts_segment(&rows[0]));
+    let first_group = usize::from(starts_segment(&rows[0]));
     for rows in rows.chunk_by(|_, next| !starts_segment(next)) {
+        let (segment, rebase_group) = (segments.len(), first_group + segments.len());
         let first = points.len();
-        points.extend(rows.iter().map(|row| Point::new(*row, segments.len())));
+        points.extend(rows.iter().map(|row| Point::new(*row, segment)));
         let own = &mut points[first..];
         segments.push(draw_segment(own, rebase_group, options, &rules)?);
-        rebase_group += 1;
     }
     Ok(Chart::conclude(profile, segments, points, options))
 }

@@ -12,9 +12,11 @@ use qipp_spc::{Date, Profile};
 
 type Series = Vec<Option<f64>>;
 
+/// The `index`-th of the first 28 days of the months from January 2000.
 fn day(index: usize) -> Date {
-    let (year, rest) = (2000 + index / 336, index % 336);
-    let date = Date::new(year as u16, (1 + rest / 28) as u8, (1 + rest % 28) as u8);
+    let part = |number: usize| u8::try_from(number).expect("a day or a month is small");
+    let year = u16::try_from(2000 + index / 336).expect("series are short");
+    let date = Date::new(year, part(1 + index % 336 / 28), part(1 + index % 28));
     date.expect("every month has 28 days")
 }
 
@@ -23,7 +25,8 @@ fn days(count: usize) -> Vec<Date> {
 }
 
 fn draw(values: &[Option<f64>], options: &XmrOptions) -> Chart {
-    xmr::chart(Profile::Nhsr022, &days(values.len()), values, options).unwrap()
+    xmr::chart(Profile::Nhsr022, &days(values.len()), values, options)
+        .expect("options that suit any series")
 }
 
 /// A walk or noise of eighths: trends, shifts, ties and outliers all happen within 60 points.
@@ -147,8 +150,8 @@ fn ends_in_tie_of_trends(points: &[Point], i: usize) -> bool {
     })
 }
 
-/// A window rule written out as its definition: `Some(true)` if `holds` of the window, `None` if it cannot be decided.
-/// Windows that leave the segment do not count. The engine's counters must agree with this.
+/// Whether `holds` of any window of `length` rows with row `i` in it that lies wholly in the segment: the run rules as they
+/// are defined. The engine's counters must agree.
 fn in_any_window(
     points: &[Point],
     i: usize,
@@ -170,6 +173,68 @@ fn one_sided(window: &[Point]) -> bool {
     [Side::Above, Side::Below]
         .iter()
         .any(|side| window.iter().all(|point| point.side == Some(*side)))
+}
+
+/// Three-valued "and" and "or" over many.
+fn all_of(parts: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    parts
+        .into_iter()
+        .try_fold(Some(true), |so_far, part| match part {
+            Some(false) => Err(()),
+            Some(true) => Ok(so_far),
+            None => Ok(None),
+        })
+        .unwrap_or(Some(false))
+}
+
+fn any_of(parts: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    all_of(parts.into_iter().map(|part| part.map(|holds| !holds))).map(|none| !none)
+}
+
+/// Sides of a segment's rows, with `0` (on the mean) for rows before and after it, as in the package.
+fn padded_side(points: &[Point], row: isize) -> Option<i8> {
+    usize::try_from(row)
+        .ok()
+        .and_then(|row| points.get(row))
+        .map_or(Some(0), |point| point.side.map(Side::sign))
+}
+
+fn padded_close(points: &[Point], row: isize) -> Option<bool> {
+    usize::try_from(row)
+        .ok()
+        .and_then(|row| points.get(row))
+        .map_or(Some(false), |point| point.close_to_limits)
+}
+
+/// A row ends a run if the six before it equal it and it is not on the mean.
+fn ends_run(points: &[Point], row: isize) -> Option<bool> {
+    if row >= points.len() as isize {
+        return Some(false);
+    }
+    let own = padded_side(points, row);
+    let equal =
+        (1..7).map(|back| Option::zip(own, padded_side(points, row - back)).map(|(a, b)| a == b));
+    all_of(equal.chain([own.map(|side| side != 0)]))
+}
+
+fn defined_shift(points: &[Point], row: isize) -> Option<bool> {
+    any_of((0..7).map(|ahead| ends_run(points, row + ahead)))
+}
+
+fn defined_two_in_three(points: &[Point], row: isize) -> Option<bool> {
+    let window_holds = |first: isize| {
+        let rows = || first..first + 3;
+        let close: Option<Vec<bool>> = rows().map(|row| padded_close(points, row)).collect();
+        let sides: Option<i8> = rows().map(|row| padded_side(points, row)).sum();
+        all_of([
+            close.map(|close| close.iter().filter(|is| **is).count() >= 2),
+            sides.map(|sum| sum.abs() == 3),
+        ])
+    };
+    all_of([
+        any_of((row - 2..=row).map(window_holds)),
+        padded_close(points, row),
+    ])
 }
 
 fn segments_of(chart: &Chart) -> impl Iterator<Item = &[Point]> {
@@ -215,8 +280,9 @@ proptest! {
     }
 
     #[test]
-    fn a_rebase_makes_two_independent_charts(series in gappy_series(), mut options in options(), cut in 1_usize..60) {
-        prop_assume!(cut < series.len());
+    fn a_rebase_makes_two_independent_charts(series in gappy_series(), mut options in options(), cut in any::<prop::sample::Index>()) {
+        prop_assume!(series.len() > 1);
+        let cut = 1 + cut.index(series.len() - 1);
         options.rebase = vec![day(cut)];
         let whole = draw(&series, &options);
         options.rebase = vec![];
@@ -226,7 +292,7 @@ proptest! {
         };
         let (first, second) = (part(0..cut), part(cut..series.len()));
         let parts: Vec<Point> = first.points.iter().cloned()
-            .chain(second.points.iter().cloned().map(|point| Point { segment: 1, ..point }))
+            .chain(second.points.iter().map(|point| Point { segment: 1, ..point.clone() }))
             .collect();
         prop_assert_eq!(&whole.points, &parts);
         prop_assert_eq!(&whole.segments[0], &first.segments[0]);
@@ -237,9 +303,10 @@ proptest! {
 
     #[test]
     fn nothing_in_one_segment_changes_anything_in_another(
-        series in gappy_series(), other in gappy_series(), mut options in options(), cut in 1_usize..60,
+        series in gappy_series(), other in gappy_series(), mut options in options(), cut in any::<prop::sample::Index>(),
     ) {
-        prop_assume!(cut < series.len());
+        prop_assume!(series.len() > 1);
+        let cut = 1 + cut.index(series.len() - 1);
         options.rebase = vec![day(cut)];
         let replaced: Series = series[..cut].iter().chain(&other).copied().collect();
         let (before, after) = (draw(&series, &options), draw(&replaced, &options));
@@ -289,6 +356,17 @@ proptest! {
                 prop_assert_eq!(point.part_of_trend, trend);
                 prop_assert_eq!(point.part_of_shift == Some(true), shift);
                 prop_assert_eq!(point.part_of_two_in_three == Some(true), two_in_three);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_what_the_padded_windows_leave_open(series in gappy_series(), options in options()) {
+        let chart = draw(&series, &options);
+        for points in segments_of(&chart) {
+            for (row, point) in (0..).zip(points) {
+                prop_assert_eq!(point.part_of_shift, defined_shift(points, row));
+                prop_assert_eq!(point.part_of_two_in_three, defined_two_in_three(points, row));
             }
         }
     }

@@ -127,6 +127,18 @@ fn screening_is_one_pass_over_moving_ranges_and_leaves_the_mean_alone() {
 }
 
 #[test]
+fn moving_ranges_are_screened_from_3_267_times_their_average() {
+    // Nine moving ranges of 1 and one of x: x is 3.2660 times the average for 4.365, and 3.2680 times for 4.369.
+    for (last, screened_out) in [(4.365, false), (4.369, true)] {
+        let chart = draw(&[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0 + last]);
+        assert_eq!(
+            chart.points[10].moving_range_screened_out, screened_out,
+            "{last}"
+        );
+    }
+}
+
+#[test]
 fn seven_strictly_rising_points_are_a_trend_and_six_are_not() {
     assert_eq!(
         trends(&after_quiet_baseline(&[4.0, 4.2, 4.4, 4.6, 4.8, 4.9, 4.7])),
