@@ -7,6 +7,7 @@ pub mod alert;
 pub mod benchmark;
 pub mod calendar;
 pub mod code;
+pub mod completeness;
 pub mod known;
 pub mod marker;
 pub mod nation;
