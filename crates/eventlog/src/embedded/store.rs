@@ -10,6 +10,7 @@ use crate::{Layout, LogError, Position, Record, Topic};
 use bytes::Bytes;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,24 +146,39 @@ impl Store {
         End::decode(&stored).ok_or_else(|| damaged(what, None))
     }
 
-    /// The keys in the store that are of no known kind, or of a partition that the layout lacks.
-    pub(crate) fn stray_key(&self, layout: Layout) -> Result<Option<String>, LogError> {
-        let known = |key: &[u8]| match PieceKey::decode(key) {
-            Some(PieceKey { base, .. }) => layout.check(base.topic, base.partition).is_ok(),
-            None => {
-                key == FORMAT_KEY
-                    || layout
-                        .all()
-                        .any(|(topic, partition)| key == End::key(topic, partition))
-            }
+    /// A key in the store that is of no known kind, or of a partition that the layout lacks. Looks only where no frames
+    /// should be: what stands among the frames of a partition, [`Frames`] checks.
+    pub(crate) fn stray_key(&self, layout: Layout) -> Result<Option<sled::IVec>, LogError> {
+        let known = |key: &[u8]| {
+            key == FORMAT_KEY
+                || layout
+                    .all()
+                    .any(|(topic, partition)| key == End::key(topic, partition))
         };
-        for key in self.db.iter().keys() {
+        let mut from = vec![1];
+        for key in self.db.range::<&[u8], _>(..from.as_slice()).keys() {
             let key = key.map_err(|e| sled_failed("read", e))?;
             if !known(&key) {
-                return Ok(Some(format!("{key:?}")));
+                return Ok(Some(key));
             }
         }
-        Ok(None)
+        for (topic, partition) in layout.all() {
+            let frames = PieceKey::range(topic, partition, 0..=u64::MAX);
+            if let Some(key) = self.first_key(from.as_slice()..frames.start().as_slice())? {
+                return Ok(Some(key));
+            }
+            // The least key above the partition's.
+            from = [frames.end().as_slice(), &[0]].concat();
+        }
+        self.first_key(from.as_slice()..)
+    }
+
+    fn first_key<'a>(
+        &self,
+        keys: impl RangeBounds<&'a [u8]>,
+    ) -> Result<Option<sled::IVec>, LogError> {
+        let first = self.db.range::<&[u8], _>(keys).keys().next();
+        first.transpose().map_err(|e| sled_failed("read", e))
     }
 
     /// The frames of a partition, from the one that holds `from` (or would) on.
@@ -351,7 +367,7 @@ pub(crate) fn damaged(what: impl Into<String>, position: Option<Position>) -> Lo
     }
 }
 
-fn stray(key: &[u8]) -> LogError {
+pub(crate) fn stray(key: &[u8]) -> LogError {
     damaged(format!("it holds a key of no known kind, {key:?}"), None)
 }
 

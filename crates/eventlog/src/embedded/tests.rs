@@ -169,12 +169,24 @@ async fn a_lost_or_damaged_end_is_found_on_opening() {
 
 #[tokio::test]
 async fn keys_of_no_known_kind_and_a_lost_format_are_found_on_opening() {
-    let directory = five_frames().await;
-    let (what, _) = damage_found(&directory, |db| {
-        db.insert(b"stranger", b"").unwrap();
-    })
-    .await;
-    assert!(what.contains("no known kind"), "{what}");
+    let unknown_topic = [&[9], &piece(0, 0, 0)[1..]].concat();
+    let strangers = [
+        vec![],
+        b"\0x".to_vec(),
+        End::key(TOPIC, 2).to_vec(),
+        piece(2, 0, 0).to_vec(),
+        piece(1, 0, 0)[..9].to_vec(),
+        [&piece(1, 6, 0)[..], b"x"].concat(),
+        unknown_topic,
+    ];
+    for stranger in strangers {
+        let directory = five_frames().await;
+        let (what, _) = damage_found(&directory, |db| {
+            db.insert(&stranger, b"").unwrap();
+        })
+        .await;
+        assert!(what.contains("no known kind"), "{stranger:?}: {what}");
+    }
     let directory = five_frames().await;
     let (what, _) = damage_found(&directory, |db| {
         db.remove(FORMAT_KEY).unwrap();

@@ -6,7 +6,7 @@
 
 use crate::embedded::frame::FrameHeader;
 use crate::embedded::keys::End;
-use crate::embedded::store::{Store, damaged};
+use crate::embedded::store::{Store, damaged, stray};
 use crate::{Layout, LogError, Position, Record, Topic};
 use std::collections::BTreeMap;
 
@@ -19,10 +19,7 @@ pub(crate) type Ends = BTreeMap<(Topic, u16), End>;
 /// Checks the whole store, and says where every partition ends.
 pub(crate) fn verify(store: &Store, layout: Layout) -> Result<Ends, LogError> {
     if let Some(key) = store.stray_key(layout)? {
-        return Err(damaged(
-            format!("it holds a key of no known kind, {key}"),
-            None,
-        ));
+        return Err(stray(&key));
     }
     let mut ends = Ends::new();
     for (topic, partition) in layout.all() {
