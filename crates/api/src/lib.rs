@@ -2,6 +2,11 @@
 //!
 //! Nothing here decides anything: it maps. No I/O.
 
+mod convert;
+pub mod cut;
+pub mod names;
+mod parse;
+
 /// Generated from `proto/`. The comments of the contract are the documentation.
 pub mod proto {
     #![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code")]

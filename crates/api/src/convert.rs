@@ -1,0 +1,2 @@
+//! Facts between domain and wire, form only: a record that was once written must always be read, so no limit that may change
+//! stands here. Limits on what people send stand in `draft`.
