@@ -1,1 +1,40 @@
-//! qipp-projection
+//! Running a fold: the log's facts become the [`Nation`](qipp_domain::nation::Nation) that everybody reads.
+//!
+//! A [`Follower`] tails every lane of the log, applies what arrives, and says at which [`Cut`](qipp_domain::Cut) it stands. Its
+//! state is a cache: a checkpoint saves it together with its cut in one atomic batch, and whatever is wrong with a checkpoint
+//! is answered by setting it aside and folding the log again, which gives the same [`digest`](Follower::digest).
+//!
+//! It never decides anything about the domain, never appends to the log, and knows nothing of the wire format: whoever starts
+//! it hands in a [`Decoder`].
+//!
+//! Where to find what:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `follower.rs` | what a service holds in its hands: views, waiting, progress |
+//! | `state.rs` | applying records to the nation; what is parked and why |
+//! | `run.rs` | the thread that folds, and when it checkpoints |
+//! | `changes.rs` | which keys changed, for evaluators |
+//! | `checkpoint.rs` | a checkpoint as bytes, and what has to hold of them |
+//! | `store.rs` | the store (sled) that keeps them |
+//! | `start.rs` | opening a store and judging what it holds against the log |
+//! | `fold_to.rs` | a fresh fold up to a cut |
+//! | `lane.rs` | lanes and cuts, of the log and of the domain |
+//! | `digest.rs` | the digest |
+
+mod changes;
+mod digest;
+mod error;
+mod fold_to;
+mod follower;
+mod lane;
+mod run;
+mod state;
+
+pub use changes::Changes;
+pub use digest::digest_of;
+pub use error::{ProjectionError, WaitError};
+pub use fold_to::fold_to;
+pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
+pub use lane::{domain_cut, lane_of, place_of};
+pub use state::{Decoder, Parked};

@@ -1,0 +1,263 @@
+//! What a service holds in its hands: a consistent view of the nation, and ways to wait for it.
+//!
+//! Nothing here folds or saves; that is `run.rs`.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use qipp_domain::Cut;
+use qipp_domain::nation::Nation;
+use qipp_eventlog::EventLog;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::changes::{Changes, Feeds};
+use crate::digest::digest_of;
+use crate::error::{ProjectionError, WaitError};
+use crate::lane::domain_cut;
+use crate::run;
+use crate::state::{Decoder, Parked, State};
+
+/// Where checkpoints are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// Nowhere: every start folds the log from its beginning.
+    Memory,
+    /// In this directory, which is made when it is not there. What is damaged is moved to `<directory>.damaged-<n>` beside it.
+    Sled(PathBuf),
+}
+
+/// How to follow a log.
+#[derive(Clone, Debug)]
+pub struct FollowerConfig {
+    /// Where checkpoints are kept.
+    pub store: StoreConfig,
+    /// Reads payloads.
+    pub decode: Decoder,
+    /// Checkpoint after this many records; later while a big catch-up would write much more than it reads.
+    pub checkpoint_every_records: u64,
+    /// Checkpoint when nothing has arrived for this long. Zero: whenever the head is reached.
+    pub checkpoint_when_idle_for: Duration,
+}
+
+impl FollowerConfig {
+    /// The defaults: every 2,000 records, or after a second of silence.
+    #[must_use]
+    pub fn new(store: StoreConfig, decode: Decoder) -> Self {
+        Self {
+            store,
+            decode,
+            checkpoint_every_records: 2_000,
+            checkpoint_when_idle_for: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How far checkpoints have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// Checkpoints written since the start.
+    pub count: u64,
+    /// The cut of the last one that is durable, also of an earlier run; where a restart would go on.
+    pub cut: Cut,
+    /// Why none are written any more until the next start; the state itself is not concerned.
+    pub failed: Option<String>,
+}
+
+/// Where folding stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) cut: Cut,
+    /// Why folding has stopped.
+    pub(crate) stopped: Option<String>,
+}
+
+/// What the fold and everybody who reads it share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) state: RwLock<State>,
+    pub(crate) feeds: Feeds,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) progress: watch::Sender<u64>,
+    pub(crate) checkpointed: watch::Sender<Checkpointed>,
+}
+
+impl Shared {
+    pub(crate) fn new(log: Arc<dyn EventLog>, state: State) -> Self {
+        let cut = state.cut.clone();
+        let checkpointed = Checkpointed {
+            cut: cut.clone(),
+            ..Checkpointed::default()
+        };
+        Self {
+            log,
+            state: RwLock::new(state),
+            feeds: Feeds::default(),
+            standing: watch::Sender::new(Standing { cut, stopped: None }),
+            progress: watch::Sender::new(0),
+            checkpointed: watch::Sender::new(checkpointed),
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        // Panics of the domain are caught below the lock, so a poisoned one means at worst a batch whose cut is behind it.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that folding is over. The first reason counts.
+    pub(crate) fn stop(&self, reason: &str) {
+        self.standing.send_modify(|standing| {
+            standing.stopped.get_or_insert_with(|| reason.to_owned());
+        });
+        self.feeds.end();
+        self.progress.send_modify(|progress| *progress += 1);
+    }
+}
+
+/// A fold that follows a log. Cheap to clone.
+///
+/// When the last clone is dropped, folding ends at once and without a last checkpoint, as after a crash; cancel the token and
+/// await [`stopped`](Self::stopped) for an orderly end.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    shared: Arc<Shared>,
+    _abandon: Arc<DropGuard>,
+}
+
+impl Follower {
+    /// Opens the store, loads the checkpoint and starts folding from it, on a thread of its own; returns without waiting for
+    /// that. Cancelling `shutdown` makes a last checkpoint and stops.
+    ///
+    /// A checkpoint that is damaged, of another format, or not of this log is moved aside with an error in the trace, and the
+    /// log is folded from its beginning.
+    ///
+    /// # Errors
+    /// [`ProjectionError::StoreInUse`], [`ProjectionError::Store`], [`ProjectionError::Log`], [`ProjectionError::Start`].
+    pub async fn start(
+        log: Arc<dyn EventLog>,
+        config: FollowerConfig,
+        shutdown: CancellationToken,
+    ) -> Result<Self, ProjectionError> {
+        let abandoned = CancellationToken::new();
+        let guard = Arc::new(abandoned.clone().drop_guard());
+        let shared = Arc::new(Shared::new(log, State::default()));
+        run::spawn(Arc::clone(&shared), config, shutdown, abandoned)?;
+        Ok(Self {
+            shared,
+            _abandon: guard,
+        })
+    }
+
+    /// The nation at one cut. Folding waits while a view is held: take what is needed and let go, never hold one across an
+    /// `await`, and never take a second one while holding a first.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View(self.shared.read())
+    }
+
+    /// The cut that everything is folded up to, without waiting for anything.
+    #[must_use]
+    pub fn cut(&self) -> Cut {
+        self.shared.standing.borrow().cut.clone()
+    }
+
+    /// Resolves when everything in `cut` is folded.
+    ///
+    /// Give it a deadline: a fold that catches up with a long log may take its time.
+    ///
+    /// # Errors
+    /// [`WaitError::BeyondHead`] at once when the log as of now does not hold everything in `cut`;
+    /// [`WaitError::Stopped`] when folding has stopped before it got there.
+    pub async fn wait_for(&self, cut: &Cut) -> Result<(), WaitError> {
+        if self.shared.standing.borrow().cut.includes(cut) {
+            return Ok(());
+        }
+        if !domain_cut(&self.shared.log.head()).includes(cut) {
+            return Err(WaitError::BeyondHead);
+        }
+        let mut standing = self.shared.standing.subscribe();
+        let reached = |standing: &Standing| standing.cut.includes(cut);
+        let ended = standing
+            .wait_for(|s| reached(s) || s.stopped.is_some())
+            .await
+            .expect("the sender lives as long as this follower");
+        match &ended.stopped {
+            Some(reason) if !reached(&ended) => Err(WaitError::Stopped(reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves when everything that the log holds as of the call is folded.
+    ///
+    /// # Errors
+    /// [`WaitError::Stopped`] when folding has stopped before it got there.
+    pub async fn caught_up(&self) -> Result<(), WaitError> {
+        self.wait_for(&domain_cut(&self.shared.log.head())).await
+    }
+
+    /// A number that changes after every batch of records, and once more when folding stops.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.shared.progress.subscribe()
+    }
+
+    /// How far checkpoints have come; changes after every one.
+    #[must_use]
+    pub fn checkpointed(&self) -> watch::Receiver<Checkpointed> {
+        self.shared.checkpointed.subscribe()
+    }
+
+    /// Keys whose facts are kept out, because one of them could not be digested.
+    #[must_use]
+    pub fn parked(&self) -> Vec<Parked> {
+        self.shared.read().parked.values().cloned().collect()
+    }
+
+    /// The digest of the nation as it stands ([`digest_of`]). Holds a view while it is computed.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest_of(&self.view())
+    }
+
+    /// A feed of the keys that change from now on. What a checkpoint brought, or was folded before, is not reported.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let state = self.shared.read();
+        self.shared.feeds.subscribe(&state.cut)
+    }
+
+    /// Resolves when folding has ended, the last checkpoint is durable and the store is released.
+    pub async fn stopped(&self) {
+        let mut standing = self.shared.standing.subscribe();
+        let _ = standing.wait_for(|s| s.stopped.is_some()).await;
+    }
+
+    /// Why folding has stopped; `None` while it goes on.
+    #[must_use]
+    pub fn why_stopped(&self) -> Option<String> {
+        self.shared.standing.borrow().stopped.clone()
+    }
+}
+
+/// The nation at one cut, for as long as it is held.
+#[derive(Debug)]
+pub struct View<'a>(RwLockReadGuard<'a, State>);
+
+impl View<'_> {
+    /// The cut that it stands at.
+    #[must_use]
+    pub fn cut(&self) -> &Cut {
+        &self.0.cut
+    }
+}
+
+impl Deref for View<'_> {
+    type Target = Nation;
+
+    fn deref(&self) -> &Nation {
+        &self.0.nation
+    }
+}

@@ -1,0 +1,217 @@
+//! Applying records: what a follower knows, how a record changes it, and what is kept out.
+//!
+//! A record that cannot be digested parks its key: later records of that key in that topic are counted and kept out, because
+//! they would be decided against a history with a hole. Everybody else goes on. Nothing here reads the log or a store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use qipp_domain::nation::{Facts, Key, Nation, ReturnFact};
+use qipp_domain::{Cut, Stamp};
+use qipp_eventlog::{Record, Topic};
+use serde::{Deserialize, Serialize};
+
+use crate::lane::{lane_of, place_of};
+
+/// What turns a payload into the principal that wrote it and its facts, or says why it cannot.
+///
+/// Has to be a function of the payload alone: every replica and every rebuild has to get the same answer.
+pub type Decoder = fn(&[u8]) -> Result<(String, Facts), String>;
+
+/// The most bytes of a reason that are kept, because checkpoints hold them.
+const MAX_REASON_BYTES: usize = 500;
+
+/// A key whose facts are kept out, because one of them could not be digested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The key of the record, usually an organisation's code; escaped where it is not text.
+    pub key: String,
+    /// The record that could not be digested.
+    pub stamp: Stamp,
+    /// Why, in words.
+    pub reason: String,
+    /// How many later records of the key were kept out.
+    pub withheld: u64,
+    /// The record could be read, but applying it panicked: trying to read it again tells nothing.
+    pub(crate) panicked: bool,
+}
+
+impl Parked {
+    /// The topic in which the key is parked. It is not parked in others.
+    #[must_use]
+    pub fn topic(&self) -> Option<Topic> {
+        place_of(self.stamp.lane).map(|(topic, _)| topic)
+    }
+}
+
+/// The last record applied in a lane: what the log has to hold there, or it is not the log that was folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Anchor {
+    pub(crate) stamp: Stamp,
+    pub(crate) crc: u32,
+}
+
+impl Anchor {
+    pub(crate) fn of(record: &Record) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&(record.key.len() as u64).to_le_bytes());
+        crc.update(&record.key);
+        crc.update(&record.payload);
+        let stamp = stamp_of(record);
+        Self {
+            stamp,
+            crc: crc.finalize(),
+        }
+    }
+}
+
+fn stamp_of(record: &Record) -> Stamp {
+    Stamp {
+        lane: lane_of(record.position.topic, record.position.partition),
+        offset: record.position.offset,
+        time_ms: record.time_ms,
+    }
+}
+
+/// A record, read and checked but not applied: the part of the work that needs no lock.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    anchor: Anchor,
+    topic: Topic,
+    key: String,
+    outcome: Result<Digestible, String>,
+}
+
+#[derive(Debug)]
+struct Digestible {
+    by: String,
+    facts: Facts,
+    touches: Vec<Key>,
+}
+
+impl Prepared {
+    pub(crate) fn new(record: &Record, decode: Decoder) -> Self {
+        let key = match std::str::from_utf8(&record.key) {
+            Ok(text) => text.to_owned(),
+            Err(_) => record.key.escape_ascii().to_string(),
+        };
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record.payload)));
+        let outcome = decoded
+            .unwrap_or_else(|_| Err("reading it panicked; the message is on standard error".into()))
+            .and_then(|(by, facts)| {
+                let touches = touches(record.position.topic, &key, &facts)?;
+                Ok(Digestible { by, facts, touches })
+            });
+        Self {
+            anchor: Anchor::of(record),
+            topic: record.position.topic,
+            key,
+            outcome,
+        }
+    }
+
+    /// Could it be read?
+    pub(crate) fn is_digestible(&self) -> bool {
+        self.outcome.is_ok()
+    }
+}
+
+/// The keys that the facts touch.
+///
+/// Facts of another topic, or of another organisation than the record's key, are refused: a key's state may depend on one lane
+/// only, and parking by key isolates only if a record is about its key.
+fn touches(topic: Topic, key: &str, facts: &Facts) -> Result<Vec<Key>, String> {
+    let own = |org: &qipp_domain::OrgCode| match org.as_str() == key {
+        true => Ok(*org),
+        false => Err(format!("it is keyed `{key}` and holds facts of {org}")),
+    };
+    match (topic, facts) {
+        (Topic::Reference, Facts::Reference(_)) => Ok(vec![Key::Reference]),
+        (Topic::Returns, Facts::Returns(facts)) => facts
+            .iter()
+            .map(|fact| match fact {
+                ReturnFact::Return(ret) => own(&ret.org),
+                ReturnFact::Scheme { scheme, .. } => own(&scheme.org),
+            })
+            .map(|org| org.map(Key::Ledger))
+            .collect(),
+        (Topic::Benchmarks, Facts::Benchmarks(values)) => {
+            Ok(values.iter().map(|v| Key::Benchmarks(v.marker)).collect())
+        }
+        (Topic::Alerts, Facts::Alerts(org, _)) => Ok(vec![Key::Alerts(own(org)?)]),
+        _ => Err(format!("its facts do not belong to {topic}")),
+    }
+}
+
+/// What a follower knows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) nation: Nation,
+    /// Everything below it is applied, or kept out of a parked key.
+    pub(crate) cut: Cut,
+    pub(crate) parked: BTreeMap<(Topic, String), Parked>,
+    pub(crate) anchors: BTreeMap<u32, Anchor>,
+}
+
+impl State {
+    /// Applies records of one lane in their order and returns the keys that were touched. What was applied before changes
+    /// nothing; gaps between offsets mean nothing.
+    pub(crate) fn apply(&mut self, records: Vec<Prepared>) -> BTreeSet<Key> {
+        let mut touched = BTreeSet::new();
+        for record in records {
+            let anchor = record.anchor;
+            let Stamp { lane, offset, .. } = anchor.stamp;
+            if offset < self.cut.next(lane) {
+                continue;
+            }
+            self.digest(record, &mut touched);
+            self.cut.advance_past(lane, offset);
+            self.anchors.insert(lane, anchor);
+        }
+        touched
+    }
+
+    fn digest(&mut self, record: Prepared, touched: &mut BTreeSet<Key>) {
+        let place = (record.topic, record.key);
+        if let Some(parked) = self.parked.get_mut(&place) {
+            parked.withheld += 1;
+            return;
+        }
+        let stamp = record.anchor.stamp;
+        let Digestible { by, facts, touches } = match record.outcome {
+            Ok(digestible) => digestible,
+            Err(reason) => return self.park(place, stamp, &reason, false),
+        };
+        touched.extend(touches);
+        // A record touches the state of its own key only, so what a panic leaves half-done is parked with it.
+        let nation = &mut self.nation;
+        let applied = catch_unwind(AssertUnwindSafe(|| nation.apply(stamp, &by, facts)));
+        if applied.is_err() {
+            let reason = "applying it panicked; the message is on standard error";
+            self.park(place, stamp, reason, true);
+        }
+    }
+
+    fn park(&mut self, place: (Topic, String), stamp: Stamp, reason: &str, panicked: bool) {
+        let (topic, key) = &place;
+        tracing::error!(
+            %topic, key, lane = stamp.lane, offset = stamp.offset, reason,
+            "a record cannot be digested: its key is parked, and its later facts are kept out until a version that can digest it rebuilds the projection"
+        );
+        let parked = Parked {
+            key: key.clone(),
+            stamp,
+            reason: shortened(reason),
+            withheld: 0,
+            panicked,
+        };
+        self.parked.insert(place, parked);
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let end = (0..=MAX_REASON_BYTES.min(text.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or(0)].to_owned()
+}
