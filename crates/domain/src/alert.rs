@@ -80,7 +80,14 @@ pub enum Act {
 
 impl Act {
     /// All acts.
-    pub const ALL: [Self; 6] = [Self::Acknowledge, Self::Ask, Self::Answer, Self::Confirm, Self::Refute, Self::Close];
+    pub const ALL: [Self; 6] = [
+        Self::Acknowledge,
+        Self::Ask,
+        Self::Answer,
+        Self::Confirm,
+        Self::Refute,
+        Self::Close,
+    ];
 
     /// The name.
     #[must_use]
@@ -329,7 +336,10 @@ impl Standing<'_> {
     /// Acts that are legal now.
     #[must_use]
     pub fn legal_acts(&self) -> Vec<Act> {
-        Act::ALL.into_iter().filter(|act| self.after(*act).is_some()).collect()
+        Act::ALL
+            .into_iter()
+            .filter(|act| self.after(*act).is_some())
+            .collect()
     }
 
     /// The stage that an act leads to, or `None` when it is not legal.
@@ -369,7 +379,9 @@ impl Alert {
 
     fn standing(history: &[AlertEvent]) -> Option<Standing<'_>> {
         let first = history.first()?;
-        let AlertEventKind::Evaluated(_, first_finding) = &first.kind else { return None };
+        let AlertEventKind::Evaluated(_, first_finding) = &first.kind else {
+            return None;
+        };
         let mut standing = Standing {
             condition: Condition::Holds,
             stage: Stage::Raised,
@@ -441,17 +453,25 @@ impl AlertBook {
             .values()
             .filter(|alert| alert.rule == rule)
             .filter_map(|alert| alert.known(at).map(|standing| (alert, standing)))
-            .find(|(_, s)| matches!(s.condition, Condition::Holds | Condition::Suppressed) && s.stage != Stage::Closed)
+            .find(|(_, s)| {
+                matches!(s.condition, Condition::Holds | Condition::Suppressed)
+                    && s.stage != Stage::Closed
+            })
     }
 
     /// What would become of an act, given the effective events before an offset of this organisation's lane.
     #[must_use]
     pub fn decide_before(&self, offset: u64, acted: &Acted) -> ActDecision {
-        let Some(alert) = self.alerts.get(&acted.alert_id) else { return ActDecision::UnknownAlert };
-        let held = alert.history.partition_point(|event| event.stamp.offset < offset);
-        let Some(standing) = alert.after_events(held) else { return ActDecision::UnknownAlert };
-        let is_repeat =
-            |event: &AlertEvent| matches!(&event.kind, AlertEventKind::Acted(earlier) if earlier.act_id == acted.act_id);
+        let Some(alert) = self.alerts.get(&acted.alert_id) else {
+            return ActDecision::UnknownAlert;
+        };
+        let held = alert
+            .history
+            .partition_point(|event| event.stamp.offset < offset);
+        let Some(standing) = alert.after_events(held) else {
+            return ActDecision::UnknownAlert;
+        };
+        let is_repeat = |event: &AlertEvent| matches!(&event.kind, AlertEventKind::Acted(earlier) if earlier.act_id == acted.act_id);
         if alert.history[..held].iter().any(is_repeat) {
             return ActDecision::Repeat;
         }
@@ -470,25 +490,51 @@ impl AlertBook {
             AlertFact::Acted(acted) => {
                 let effective = self.decide_before(stamp.offset, &acted) == ActDecision::Accepted;
                 if effective && let Some(alert) = self.alerts.get_mut(&acted.alert_id) {
-                    alert.history.push(AlertEvent { stamp, kind: AlertEventKind::Acted(acted) });
+                    alert.history.push(AlertEvent {
+                        stamp,
+                        kind: AlertEventKind::Acted(acted),
+                    });
                 }
                 effective
             }
-            AlertFact::Evaluated { alert_id, transition, finding } => self.evaluate(stamp, alert_id, transition, finding),
+            AlertFact::Evaluated {
+                alert_id,
+                transition,
+                finding,
+            } => self.evaluate(stamp, alert_id, transition, finding),
         }
     }
 
-    fn evaluate(&mut self, stamp: Stamp, id: String, transition: Transition, finding: Finding) -> bool {
+    fn evaluate(
+        &mut self,
+        stamp: Stamp,
+        id: String,
+        transition: Transition,
+        finding: Finding,
+    ) -> bool {
         let opens = matches!(transition, Transition::Raised | Transition::Suppressed);
         let Some(alert) = self.alerts.get_mut(&id) else {
             if opens {
                 let (org, rule) = (finding.org, finding.rule.clone());
-                let event = AlertEvent { stamp, kind: AlertEventKind::Evaluated(transition, finding) };
-                self.alerts.insert(id.clone(), Alert { id, org, rule, history: vec![event] });
+                let event = AlertEvent {
+                    stamp,
+                    kind: AlertEventKind::Evaluated(transition, finding),
+                };
+                self.alerts.insert(
+                    id.clone(),
+                    Alert {
+                        id,
+                        org,
+                        rule,
+                        history: vec![event],
+                    },
+                );
             }
             return opens;
         };
-        let Some(standing) = alert.known(&KnownAt::Latest) else { return false };
+        let Some(standing) = alert.known(&KnownAt::Latest) else {
+            return false;
+        };
         let repeat = standing.changed.offset >= stamp.offset;
         let legal = match transition {
             // A suppressed finding becomes a question when the reason falls away.
@@ -502,7 +548,10 @@ impl AlertBook {
         if repeat || !legal {
             return false;
         }
-        alert.history.push(AlertEvent { stamp, kind: AlertEventKind::Evaluated(transition, finding) });
+        alert.history.push(AlertEvent {
+            stamp,
+            kind: AlertEventKind::Evaluated(transition, finding),
+        });
         true
     }
 }

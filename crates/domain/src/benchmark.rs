@@ -41,12 +41,19 @@ impl Benchmarks {
     /// The value that was current at a moment of knowledge.
     #[must_use]
     pub fn known(&self, key: BenchmarkKey, at: &KnownAt) -> Option<&NationalValue> {
-        self.by_key.get(&key)?.iter().rev().find(|(stamp, _)| at.covers(*stamp)).map(|(_, value)| value)
+        self.by_key
+            .get(&key)?
+            .iter()
+            .rev()
+            .find(|(stamp, _)| at.covers(*stamp))
+            .map(|(_, value)| value)
     }
 
     /// Every key, with its current value at a moment of knowledge.
     pub fn iter<'a>(&'a self, at: &'a KnownAt) -> impl Iterator<Item = &'a NationalValue> + 'a {
-        self.by_key.keys().filter_map(move |key| self.known(*key, at))
+        self.by_key
+            .keys()
+            .filter_map(move |key| self.known(*key, at))
     }
 
     /// Number of values published.
@@ -63,8 +70,14 @@ impl Benchmarks {
 
     /// Applies a fact. One that was applied before changes nothing.
     pub fn apply(&mut self, stamp: Stamp, value: NationalValue) {
-        let values = self.by_key.entry((value.marker, value.peer_group, value.period)).or_default();
-        if values.last().is_none_or(|(last, _)| last.offset < stamp.offset) {
+        let values = self
+            .by_key
+            .entry((value.marker, value.peer_group, value.period))
+            .or_default();
+        if values
+            .last()
+            .is_none_or(|(last, _)| last.offset < stamp.offset)
+        {
             values.push((stamp, value));
         }
     }
@@ -72,6 +85,10 @@ impl Benchmarks {
     /// The values of one marker with their stamps, for checkpoints.
     #[must_use]
     pub fn of_marker(&self, marker: MarkerCode) -> Vec<&(Stamp, NationalValue)> {
-        self.by_key.iter().filter(|((m, _, _), _)| *m == marker).flat_map(|(_, values)| values).collect()
+        self.by_key
+            .iter()
+            .filter(|((m, _, _), _)| *m == marker)
+            .flat_map(|(_, values)| values)
+            .collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Working days in England: what a deadline of "the tenth working day" means.
 
-use jiff::civil::{Date, Weekday};
 use jiff::ToSpan;
+use jiff::civil::{Date, Weekday};
 
 /// Bank holidays in England that no yearly rule gives, from 1995 on: days added and days taken away.
 /// Source: the GOV.UK list of bank holidays and the royal proclamations for jubilees, weddings, the coronation and mourning.
@@ -18,7 +18,13 @@ const ADDED: [(i16, i8, i8); 10] = [
     (2023, 5, 8),
 ];
 const ADDED_2022: [(i16, i8, i8); 2] = [(2022, 6, 2), (2022, 6, 3)];
-const MOVED_AWAY: [(i16, i8, i8); 5] = [(1995, 5, 1), (2002, 5, 27), (2012, 5, 28), (2020, 5, 4), (2022, 5, 30)];
+const MOVED_AWAY: [(i16, i8, i8); 5] = [
+    (1995, 5, 1),
+    (2002, 5, 27),
+    (2012, 5, 28),
+    (2020, 5, 4),
+    (2022, 5, 30),
+];
 
 /// Is the day a bank holiday in England?
 #[must_use]
@@ -128,7 +134,17 @@ mod tests {
 
     #[test]
     fn bank_holidays_are_those_that_were_proclaimed() {
-        let of_2012 = ["2012-01-02", "2012-04-06", "2012-04-09", "2012-05-07", "2012-06-04", "2012-06-05", "2012-08-27", "2012-12-25", "2012-12-26"];
+        let of_2012 = [
+            "2012-01-02",
+            "2012-04-06",
+            "2012-04-09",
+            "2012-05-07",
+            "2012-06-04",
+            "2012-06-05",
+            "2012-08-27",
+            "2012-12-25",
+            "2012-12-26",
+        ];
         let mut found = Vec::new();
         let mut current = day("2012-01-01");
         while current.year() == 2012 {
@@ -142,7 +158,16 @@ mod tests {
 
     #[test]
     fn christmas_on_a_weekend_moves_to_the_next_weekdays() {
-        for moved in ["2010-12-27", "2010-12-28", "2011-12-26", "2011-12-27", "2021-12-27", "2021-12-28", "2022-12-26", "2022-12-27"] {
+        for moved in [
+            "2010-12-27",
+            "2010-12-28",
+            "2011-12-26",
+            "2011-12-27",
+            "2021-12-27",
+            "2021-12-28",
+            "2022-12-26",
+            "2022-12-27",
+        ] {
             assert!(is_bank_holiday(day(moved)), "{moved}");
         }
         for working in ["2012-12-27", "2013-12-27", "2010-12-29", "2024-12-27"] {
@@ -154,8 +179,17 @@ mod tests {
     #[test]
     fn the_tenth_working_day_skips_easter() {
         // April 2012: Good Friday 6th, Easter Monday 9th.
-        assert_eq!(working_day_after("2012-03".parse().unwrap(), 10), day("2012-04-17"));
-        assert_eq!(working_days_between(day("2012-04-05"), day("2012-04-10")), 1);
-        assert_eq!(working_days_between(day("2012-04-10"), day("2012-04-05")), 0);
+        assert_eq!(
+            working_day_after("2012-03".parse().unwrap(), 10),
+            day("2012-04-17")
+        );
+        assert_eq!(
+            working_days_between(day("2012-04-05"), day("2012-04-10")),
+            1
+        );
+        assert_eq!(
+            working_days_between(day("2012-04-10"), day("2012-04-05")),
+            0
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Completeness and timeliness: who has returned what was owed, and when. Silence is information, and never zero.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
 
 use crate::calendar::working_days_between;
 use crate::nation::Nation;
@@ -18,7 +18,8 @@ pub fn day_of(stamp: Stamp) -> Date {
 /// The day (UTC) of a Unix time in milliseconds.
 #[must_use]
 pub fn day_of_ms(time_ms: i64) -> Date {
-    Timestamp::from_millisecond(time_ms).map_or(Date::ZERO, |time| time.to_zoned(TimeZone::UTC).date())
+    Timestamp::from_millisecond(time_ms)
+        .map_or(Date::ZERO, |time| time.to_zoned(TimeZone::UTC).date())
 }
 
 /// Where the return of an organisation stands.
@@ -64,7 +65,8 @@ pub fn submissions(
         .organisations()
         .filter_map(|organisation| {
             let submission = submission(nation, at, organisation.code, dataset, period, due, today);
-            let counts = reference.owes(organisation.code, dataset, period) || submission.received.is_some();
+            let counts =
+                reference.owes(organisation.code, dataset, period) || submission.received.is_some();
             counts.then_some(submission)
         })
         .collect()
@@ -81,9 +83,15 @@ pub fn submission(
     due: Option<Date>,
     today: Date,
 ) -> Submission {
-    let history = nation.ledger(org).and_then(|ledger| ledger.history(dataset, period));
+    let history = nation
+        .ledger(org)
+        .and_then(|ledger| ledger.history(dataset, period));
     let known: Vec<Stamp> = history.map_or_else(Vec::new, |h| {
-        h.revisions().iter().map(|r| r.stamp).filter(|stamp| at.covers(*stamp)).collect()
+        h.revisions()
+            .iter()
+            .map(|r| r.stamp)
+            .filter(|stamp| at.covers(*stamp))
+            .collect()
     });
     let received = known.first().copied();
     let until = received.map_or(today, day_of);
@@ -96,5 +104,11 @@ pub fn submission(
         (None, false) => State::NotYetDue,
     };
     let revisions = u32::try_from(known.len()).unwrap_or(u32::MAX);
-    Submission { org, state, received, working_days_late: if overdue { late } else { 0 }, revisions }
+    Submission {
+        org,
+        state,
+        received,
+        working_days_late: if overdue { late } else { 0 },
+        revisions,
+    }
 }

@@ -42,13 +42,19 @@ impl QualityDomain {
     /// The name, as in the catalogue.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(domain, _)| *domain == self).map_or("", |(_, name)| name)
+        Self::NAMES
+            .iter()
+            .find(|(domain, _)| *domain == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The domain of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(domain, _)| *domain)
+        Self::NAMES
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(domain, _)| *domain)
     }
 
     /// One of the five domains in which a slip counts for R01: not activity and not value.
@@ -95,19 +101,29 @@ pub enum TriggerRole {
 
 impl TriggerRole {
     /// All roles with their names.
-    pub const NAMES: [(Self, &'static str); 4] =
-        [(Self::Trigger, "trigger"), (Self::Context, "context"), (Self::Activity, "activity"), (Self::Sentinel, "sentinel")];
+    pub const NAMES: [(Self, &'static str); 4] = [
+        (Self::Trigger, "trigger"),
+        (Self::Context, "context"),
+        (Self::Activity, "activity"),
+        (Self::Sentinel, "sentinel"),
+    ];
 
     /// The name, as in the catalogue.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name)
+        Self::NAMES
+            .iter()
+            .find(|(role, _)| *role == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The role of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(role, _)| *role)
+        Self::NAMES
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(role, _)| *role)
     }
 }
 
@@ -154,7 +170,8 @@ impl MarkerDefinition {
     /// May this version be returned for the period?
     #[must_use]
     pub fn is_valid_for(&self, period: Period) -> bool {
-        self.valid_from.is_none_or(|from| from <= period) && self.valid_until.is_none_or(|until| period < until)
+        self.valid_from.is_none_or(|from| from <= period)
+            && self.valid_until.is_none_or(|until| period < until)
     }
 
     /// Does the marker have a denominator?
@@ -178,14 +195,21 @@ impl Breakdown {
             && text.split_once(':').is_some_and(|(dimension, code)| {
                 !dimension.is_empty()
                     && !code.is_empty()
-                    && dimension.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-                    && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+                    && dimension
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                    && code
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
             });
-        fits.then(|| Inline::new(text)).flatten().map(Self).ok_or_else(|| CodeError {
-            text: text.chars().take(40).collect(),
-            what: "a breakdown",
-            rule: "`dimension:code` of at most 24 characters, for example tfc:100",
-        })
+        fits.then(|| Inline::new(text))
+            .flatten()
+            .map(Self)
+            .ok_or_else(|| CodeError {
+                text: text.chars().take(40).collect(),
+                what: "a breakdown",
+                rule: "`dimension:code` of at most 24 characters, for example tfc:100",
+            })
     }
 
     /// The text.
@@ -240,7 +264,10 @@ impl SeriesKey {
     /// The marker as a whole.
     #[must_use]
     pub fn whole(marker: MarkerCode) -> Self {
-        Self { marker, breakdown: None }
+        Self {
+            marker,
+            breakdown: None,
+        }
     }
 }
 

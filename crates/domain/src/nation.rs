@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertBook, AlertFact};
 use crate::benchmark::{Benchmarks, NationalValue};
 use crate::reference::{Reference, ReferenceFact, ReferenceHistory};
+use crate::returns::Precondition;
 use crate::returns::{History, Observation, Return, ReturnContent, Revision};
 use crate::scheme::Scheme;
 use crate::{Dataset, KnownAt, MarkerCode, OrgCode, Period, SchemeId, SeriesKey, Stamp};
-use crate::returns::Precondition;
 
 /// A fact of the returns topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,12 +72,21 @@ impl Ledger {
 
     /// The return that was current at a moment of knowledge.
     #[must_use]
-    pub fn known(&self, dataset: Dataset, period: Period, at: &KnownAt) -> Option<&Revision<ReturnContent>> {
+    pub fn known(
+        &self,
+        dataset: Dataset,
+        period: Period,
+        at: &KnownAt,
+    ) -> Option<&Revision<ReturnContent>> {
         self.history(dataset, period)?.known(at)
     }
 
     /// Periods of a dataset for which something was known, oldest first.
-    pub fn periods<'a>(&'a self, dataset: Dataset, at: &'a KnownAt) -> impl DoubleEndedIterator<Item = Period> + 'a {
+    pub fn periods<'a>(
+        &'a self,
+        dataset: Dataset,
+        at: &'a KnownAt,
+    ) -> impl DoubleEndedIterator<Item = Period> + 'a {
         self.returns
             .iter()
             .filter(move |((held, _), history)| *held == dataset && history.known(at).is_some())
@@ -86,9 +95,17 @@ impl Ledger {
 
     /// An observation with the revision that it is from.
     #[must_use]
-    pub fn observation(&self, key: SeriesKey, period: Period, at: &KnownAt) -> Option<(&Observation, &Revision<ReturnContent>)> {
+    pub fn observation(
+        &self,
+        key: SeriesKey,
+        period: Period,
+        at: &KnownAt,
+    ) -> Option<(&Observation, &Revision<ReturnContent>)> {
         let revision = self.known(Dataset::Quality, period, at)?;
-        revision.content.observation(key).map(|observation| (observation, revision))
+        revision
+            .content
+            .observation(key)
+            .map(|observation| (observation, revision))
     }
 
     /// The history of a scheme.
@@ -98,8 +115,13 @@ impl Ledger {
     }
 
     /// The schemes known at a moment, by identifier.
-    pub fn schemes<'a>(&'a self, at: &'a KnownAt) -> impl Iterator<Item = &'a Revision<Scheme>> + 'a {
-        self.schemes.values().filter_map(move |history| history.known(at))
+    pub fn schemes<'a>(
+        &'a self,
+        at: &'a KnownAt,
+    ) -> impl Iterator<Item = &'a Revision<Scheme>> + 'a {
+        self.schemes
+            .values()
+            .filter_map(move |history| history.known(at))
     }
 
     /// All histories of returns.
@@ -110,11 +132,20 @@ impl Ledger {
     fn apply(&mut self, stamp: Stamp, by: &str, fact: ReturnFact) {
         match fact {
             ReturnFact::Return(ret) => {
-                let history = self.returns.entry((ret.content.body.dataset(), ret.period)).or_default();
+                let history = self
+                    .returns
+                    .entry((ret.content.body.dataset(), ret.period))
+                    .or_default();
                 history.apply(stamp, by, ret.precondition, ret.content);
             }
-            ReturnFact::Scheme { scheme, precondition } => {
-                self.schemes.entry(scheme.id).or_default().apply(stamp, by, precondition, scheme);
+            ReturnFact::Scheme {
+                scheme,
+                precondition,
+            } => {
+                self.schemes
+                    .entry(scheme.id)
+                    .or_default()
+                    .apply(stamp, by, precondition, scheme);
             }
         }
     }
@@ -196,7 +227,10 @@ impl Nation {
                 self.reference.apply(stamp, facts);
                 vec![Key::Reference]
             }
-            Facts::Returns(facts) => facts.into_iter().map(|fact| self.apply_return(stamp, by, fact)).collect(),
+            Facts::Returns(facts) => facts
+                .into_iter()
+                .map(|fact| self.apply_return(stamp, by, fact))
+                .collect(),
             Facts::Benchmarks(values) => values
                 .into_iter()
                 .map(|value| {
@@ -261,11 +295,19 @@ impl Nation {
                 }
                 Some(Saved::Reference(records))
             }
-            Key::Ledger(org) => self.ledger(org).map(|ledger| Saved::Ledger(org, ledger.clone())),
-            Key::Benchmarks(marker) => {
-                Some(Saved::Benchmarks(self.benchmarks.of_marker(marker).into_iter().cloned().collect()))
-            }
-            Key::Alerts(org) => self.alerts(org).map(|book| Saved::Alerts(org, book.clone())),
+            Key::Ledger(org) => self
+                .ledger(org)
+                .map(|ledger| Saved::Ledger(org, ledger.clone())),
+            Key::Benchmarks(marker) => Some(Saved::Benchmarks(
+                self.benchmarks
+                    .of_marker(marker)
+                    .into_iter()
+                    .cloned()
+                    .collect(),
+            )),
+            Key::Alerts(org) => self
+                .alerts(org)
+                .map(|book| Saved::Alerts(org, book.clone())),
         }
     }
 
@@ -274,8 +316,11 @@ impl Nation {
     pub fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::Reference];
         keys.extend(self.ledgers.keys().map(|org| Key::Ledger(*org)));
-        let markers: std::collections::BTreeSet<MarkerCode> =
-            self.benchmarks.iter(&KnownAt::Latest).map(|value| value.marker).collect();
+        let markers: std::collections::BTreeSet<MarkerCode> = self
+            .benchmarks
+            .iter(&KnownAt::Latest)
+            .map(|value| value.marker)
+            .collect();
         keys.extend(markers.into_iter().map(Key::Benchmarks));
         keys.extend(self.alerts.keys().map(|org| Key::Alerts(*org)));
         keys
@@ -285,9 +330,17 @@ impl Nation {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
-            organisations: self.reference.known(&KnownAt::Latest).organisations().count() as u64,
+            organisations: self
+                .reference
+                .known(&KnownAt::Latest)
+                .organisations()
+                .count() as u64,
             benchmarks: self.benchmarks.len() as u64,
-            alerts: self.alerts.values().map(|book| book.iter().count() as u64).sum(),
+            alerts: self
+                .alerts
+                .values()
+                .map(|book| book.iter().count() as u64)
+                .sum(),
             ..Counts::default()
         };
         for ledger in self.ledgers.values() {
@@ -295,7 +348,9 @@ impl Nation {
             for history in ledger.returns.values() {
                 counts.returns += u64::from(!history.revisions().is_empty());
                 counts.revisions += history.revisions().len() as u64;
-                counts.values += history.latest().map_or(0, |revision| revision.content.body.len() as u64);
+                counts.values += history
+                    .latest()
+                    .map_or(0, |revision| revision.content.body.len() as u64);
             }
         }
         counts

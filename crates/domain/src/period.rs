@@ -9,7 +9,9 @@ use thiserror::Error;
 
 /// Why a text is not a period.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not a period: it has to be YYYY-MM with a year from 1990 to 2100, for example 2012-03")]
+#[error(
+    "`{0}` is not a period: it has to be YYYY-MM with a year from 1990 to 2100, for example 2012-03"
+)]
 pub struct PeriodError(pub String);
 
 /// A calendar month.
@@ -58,7 +60,9 @@ impl Period {
     pub fn plus(self, months: i32) -> Option<Self> {
         let index = i32::from(self.0).checked_add(months)?;
         let last = i32::from(LAST_YEAR - FIRST_YEAR) * 12 + 11;
-        (0..=last).contains(&index).then(|| Self(u16::try_from(index).expect("within the calendar")))
+        (0..=last)
+            .contains(&index)
+            .then(|| Self(u16::try_from(index).expect("within the calendar")))
     }
 
     /// Months from `earlier` to `self`; negative when `earlier` is later.
@@ -87,7 +91,11 @@ impl Period {
     /// The financial year that the month lies in.
     #[must_use]
     pub fn financial_year(self) -> FinancialYear {
-        FinancialYear(if self.month() >= 4 { self.year() } else { self.year() - 1 })
+        FinancialYear(if self.month() >= 4 {
+            self.year()
+        } else {
+            self.year() - 1
+        })
     }
 
     /// Month of the financial year: April is 1, March is 12.
@@ -155,7 +163,18 @@ mod tests {
 
     #[test]
     fn only_year_and_month_is_a_period() {
-        for bad in ["2012-3", "2012-13", "2012-00", "201203", "2012-03-01", " 2012-03", "1900-01", "2101-01", "Mar-12", "+012-03"] {
+        for bad in [
+            "2012-3",
+            "2012-13",
+            "2012-00",
+            "201203",
+            "2012-03-01",
+            " 2012-03",
+            "1900-01",
+            "2101-01",
+            "Mar-12",
+            "+012-03",
+        ] {
             assert!(bad.parse::<Period>().is_err(), "{bad}");
         }
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Whole pence. Negative when a saving is reversed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Pence(pub i64);
 
 /// The largest amount that a return may state, either way: £1,000bn. Sums over a nation and a decade stay far inside `i64`.
@@ -56,7 +58,9 @@ impl fmt::Display for Pence {
 /// A count, or an amount with up to three decimals, in thousandths.
 ///
 /// Integers under the hood, because roll-ups must not depend on the order of addition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Quantity(i64);
 
 /// The largest quantity that a return may state.
@@ -96,7 +100,10 @@ impl Quantity {
     ///
     /// # Errors
     /// [`QuantityError`] when it is not finite, negative, too large or more precise than thousandths.
-    #[allow(clippy::cast_possible_truncation, reason = "bounded by MAX_QUANTITY and rounded just before")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "bounded by MAX_QUANTITY and rounded just before"
+    )]
     pub fn from_f64(number: f64) -> Result<Self, QuantityError> {
         if !number.is_finite() {
             return Err(QuantityError::NotFinite);
@@ -123,7 +130,10 @@ impl Quantity {
 
     /// As a floating-point number, for statistics and for the wire.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "statistics need no more than 53 bits")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "statistics need no more than 53 bits"
+    )]
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / 1000.0
     }
@@ -161,8 +171,14 @@ mod tests {
 
     #[test]
     fn quantities_are_exact_to_thousandths() {
-        assert_eq!(Quantity::from_f64(1234.567).unwrap().thousandths(), 1_234_567);
-        assert_eq!(Quantity::from_f64(0.1).unwrap(), Quantity::from_thousandths(100));
+        assert_eq!(
+            Quantity::from_f64(1234.567).unwrap().thousandths(),
+            1_234_567
+        );
+        assert_eq!(
+            Quantity::from_f64(0.1).unwrap(),
+            Quantity::from_thousandths(100)
+        );
         assert_eq!(Quantity::from_f64(0.0001), Err(QuantityError::TooPrecise));
         assert_eq!(Quantity::from_f64(-1.0), Err(QuantityError::Negative));
         assert_eq!(Quantity::from_f64(f64::NAN), Err(QuantityError::NotFinite));

@@ -75,7 +75,8 @@ impl Organisation {
     /// Does it operate on some day of the month?
     #[must_use]
     pub fn operates_in(&self, period: Period) -> bool {
-        self.opened.is_none_or(|opened| opened <= period.last_day()) && self.closed.is_none_or(|closed| closed > period.first_day())
+        self.opened.is_none_or(|opened| opened <= period.last_day())
+            && self.closed.is_none_or(|closed| closed > period.first_day())
     }
 }
 
@@ -183,7 +184,12 @@ impl Tree {
     /// The organisation above `child` on a day.
     #[must_use]
     pub fn parent(&self, child: OrgCode, day: Date) -> Option<OrgCode> {
-        self.edges.get(&child)?.iter().rev().find(|edge| edge.holds_on(day)).map(|edge| edge.parent)
+        self.edges
+            .get(&child)?
+            .iter()
+            .rev()
+            .find(|edge| edge.holds_on(day))
+            .map(|edge| edge.parent)
     }
 
     /// The organisation itself and all above it on a day, upwards.
@@ -294,7 +300,11 @@ impl Reference {
     /// The version of a marker that is in force for a period: the latest one that is valid for it.
     #[must_use]
     pub fn marker_for(&self, marker: MarkerCode, period: Period) -> Option<&MarkerDefinition> {
-        self.markers.get(&marker)?.values().rev().find(|definition| definition.is_valid_for(period))
+        self.markers
+            .get(&marker)?
+            .values()
+            .rev()
+            .find(|definition| definition.is_valid_for(period))
     }
 
     /// The day by which a dataset of a period is due.
@@ -305,15 +315,22 @@ impl Reference {
 
     /// All deadlines by dataset and period.
     pub fn deadlines(&self) -> impl Iterator<Item = (Dataset, Period, Date)> + '_ {
-        self.deadlines.iter().map(|(&(dataset, period), &due)| (dataset, period, due))
+        self.deadlines
+            .iter()
+            .map(|(&(dataset, period), &due)| (dataset, period, due))
     }
 
     /// Does the organisation owe the dataset of the period, and does it operate then?
     #[must_use]
     pub fn owes(&self, org: OrgCode, dataset: Dataset, period: Period) -> bool {
-        let obliged =
-            self.obligations.get(&(org, dataset)).is_some_and(|held| held.values().any(|obligation| obligation.covers(period)));
-        obliged && self.organisation(org).is_some_and(|o| o.operates_in(period))
+        let obliged = self
+            .obligations
+            .get(&(org, dataset))
+            .is_some_and(|held| held.values().any(|obligation| obligation.covers(period)));
+        obliged
+            && self
+                .organisation(org)
+                .is_some_and(|o| o.operates_in(period))
     }
 
     /// All obligations.
@@ -351,25 +368,42 @@ impl Reference {
     #[must_use]
     pub fn had_succession(&self, org: OrgCode, from: Period, to: Period) -> bool {
         let within = |day: Date| from.first_day() <= day && day <= to.last_day();
-        self.successions.iter().any(|s| (s.org == org || s.successor == org) && within(s.date))
+        self.successions
+            .iter()
+            .any(|s| (s.org == org || s.successor == org) && within(s.date))
     }
 
     /// Would the fact change anything?
     #[must_use]
     pub fn knows(&self, fact: &ReferenceFact) -> bool {
         match fact {
-            ReferenceFact::Organisation(o) => {
-                self.organisation(o.code).is_some_and(|held| Organisation { closed: held.closed, ..o.clone() } == *held)
-            }
-            ReferenceFact::Closed { org, closed } => self.organisation(*org).is_some_and(|held| held.closed == Some(*closed)),
+            ReferenceFact::Organisation(o) => self.organisation(o.code).is_some_and(|held| {
+                Organisation {
+                    closed: held.closed,
+                    ..o.clone()
+                } == *held
+            }),
+            ReferenceFact::Closed { org, closed } => self
+                .organisation(*org)
+                .is_some_and(|held| held.closed == Some(*closed)),
             ReferenceFact::Succeeded(succession) => self.successions.contains(succession),
-            ReferenceFact::Tree { tree, title, root } => {
-                self.tree(*tree).is_some_and(|held| held.title == *title && held.root == *root)
+            ReferenceFact::Tree { tree, title, root } => self
+                .tree(*tree)
+                .is_some_and(|held| held.title == *title && held.root == *root),
+            ReferenceFact::Edge(edge) => self
+                .tree(edge.tree)
+                .is_some_and(|held| held.edges_of(edge.child).contains(edge)),
+            ReferenceFact::Community(community) => {
+                self.communities.get(&community.community) == Some(community)
             }
-            ReferenceFact::Edge(edge) => self.tree(edge.tree).is_some_and(|held| held.edges_of(edge.child).contains(edge)),
-            ReferenceFact::Community(community) => self.communities.get(&community.community) == Some(community),
-            ReferenceFact::Marker(definition) => self.marker(definition.marker, definition.version) == Some(definition),
-            ReferenceFact::Deadline { dataset, period, due } => self.deadline(*dataset, *period) == Some(*due),
+            ReferenceFact::Marker(definition) => {
+                self.marker(definition.marker, definition.version) == Some(definition)
+            }
+            ReferenceFact::Deadline {
+                dataset,
+                period,
+                due,
+            } => self.deadline(*dataset, *period) == Some(*due),
             ReferenceFact::Obligation(obligation) => {
                 let held = self.obligations.get(&(obligation.org, obligation.dataset));
                 held.and_then(|periods| periods.get(&obligation.from)) == Some(obligation)
@@ -384,22 +418,27 @@ impl Reference {
     /// The code and a description with the remedy.
     pub fn check(&self, fact: &ReferenceFact) -> Result<(), (&'static str, String)> {
         let known = |code: OrgCode| {
-            self.organisation(code)
-                .map(|_| ())
-                .ok_or_else(|| ("UNKNOWN_ORGANISATION", format!("{code} is not known: record the organisation first")))
+            self.organisation(code).map(|_| ()).ok_or_else(|| {
+                (
+                    "UNKNOWN_ORGANISATION",
+                    format!("{code} is not known: record the organisation first"),
+                )
+            })
         };
         match fact {
             ReferenceFact::Organisation(_) | ReferenceFact::Deadline { .. } => Ok(()),
-            ReferenceFact::RuleSet(rules) if rules.version.trim().is_empty() => {
-                Err(("EMPTY_VERSION", "a rule set needs a version that people can cite".to_owned()))
-            }
+            ReferenceFact::RuleSet(rules) if rules.version.trim().is_empty() => Err((
+                "EMPTY_VERSION",
+                "a rule set needs a version that people can cite".to_owned(),
+            )),
             ReferenceFact::RuleSet(_) => Ok(()),
             ReferenceFact::Closed { org, closed } => {
                 known(*org)?;
                 match self.organisation(*org).and_then(|o| o.opened) {
-                    Some(opened) if opened > *closed => {
-                        Err(("CLOSED_BEFORE_OPENED", format!("{org} opened on {opened}, after {closed}: check both days")))
-                    }
+                    Some(opened) if opened > *closed => Err((
+                        "CLOSED_BEFORE_OPENED",
+                        format!("{org} opened on {opened}, after {closed}: check both days"),
+                    )),
                     _ => Ok(()),
                 }
             }
@@ -416,9 +455,10 @@ impl Reference {
             ReferenceFact::Obligation(o) => {
                 known(o.org)?;
                 match o.until {
-                    Some(until) if until <= o.from => {
-                        Err(("EMPTY_INTERVAL", format!("it ends ({until}) before it starts ({})", o.from)))
-                    }
+                    Some(until) if until <= o.from => Err((
+                        "EMPTY_INTERVAL",
+                        format!("it ends ({until}) before it starts ({})", o.from),
+                    )),
                     _ => Ok(()),
                 }
             }
@@ -433,13 +473,25 @@ impl Reference {
 
     fn check_edge(&self, edge: &Edge) -> Result<(), (&'static str, String)> {
         let Some(tree) = self.tree(edge.tree) else {
-            return Err(("UNKNOWN_TREE", format!("tree `{}` is not known: define it first", edge.tree)));
+            return Err((
+                "UNKNOWN_TREE",
+                format!("tree `{}` is not known: define it first", edge.tree),
+            ));
         };
         if edge.until.is_some_and(|until| until <= edge.from) {
-            return Err(("EMPTY_INTERVAL", format!("{} would end before it starts", edge.child)));
+            return Err((
+                "EMPTY_INTERVAL",
+                format!("{} would end before it starts", edge.child),
+            ));
         }
         if tree.was_ever_within(edge.parent, edge.child) {
-            return Err(("CYCLE", format!("{} already stands above {} in `{}`", edge.child, edge.parent, edge.tree)));
+            return Err((
+                "CYCLE",
+                format!(
+                    "{} already stands above {} in `{}`",
+                    edge.child, edge.parent, edge.tree
+                ),
+            ));
         }
         Ok(())
     }
@@ -448,16 +500,34 @@ impl Reference {
         let marker = definition.marker;
         let latest = self.latest_marker(marker).map_or(0, |held| held.version);
         if definition.version > latest + 1 || definition.version == 0 {
-            return Err(("VERSION_GAP", format!("the next version of {marker} is {}", latest + 1)));
+            return Err((
+                "VERSION_GAP",
+                format!("the next version of {marker} is {}", latest + 1),
+            ));
         }
         let redefines = self.marker(marker, definition.version).is_some_and(|held| {
-            (&held.numerator, &held.denominator, held.polarity, held.roll_up, held.proportion)
-                != (&definition.numerator, &definition.denominator, definition.polarity, definition.roll_up, definition.proportion)
+            (
+                &held.numerator,
+                &held.denominator,
+                held.polarity,
+                held.roll_up,
+                held.proportion,
+            ) != (
+                &definition.numerator,
+                &definition.denominator,
+                definition.polarity,
+                definition.roll_up,
+                definition.proportion,
+            )
         });
         if redefines {
             return Err((
                 "SILENT_REDEFINITION",
-                format!("version {} of {marker} means something else already: publish version {}", definition.version, latest + 1),
+                format!(
+                    "version {} of {marker} means something else already: publish version {}",
+                    definition.version,
+                    latest + 1
+                ),
             ));
         }
         Ok(())
@@ -467,8 +537,16 @@ impl Reference {
     pub fn apply(&mut self, fact: &ReferenceFact) {
         match fact {
             ReferenceFact::Organisation(organisation) => {
-                let closed = self.organisation(organisation.code).and_then(|held| held.closed);
-                self.organisations.insert(organisation.code, Organisation { closed, ..organisation.clone() });
+                let closed = self
+                    .organisation(organisation.code)
+                    .and_then(|held| held.closed);
+                self.organisations.insert(
+                    organisation.code,
+                    Organisation {
+                        closed,
+                        ..organisation.clone()
+                    },
+                );
             }
             ReferenceFact::Closed { org, closed } => {
                 if let Some(held) = self.organisations.get_mut(org) {
@@ -479,8 +557,20 @@ impl Reference {
                 self.successions.insert(*succession);
             }
             ReferenceFact::Tree { tree, title, root } => {
-                let edges = self.trees.remove(tree).map(|held| held.edges).unwrap_or_default();
-                self.trees.insert(*tree, Tree { tree: *tree, title: title.clone(), root: *root, edges });
+                let edges = self
+                    .trees
+                    .remove(tree)
+                    .map(|held| held.edges)
+                    .unwrap_or_default();
+                self.trees.insert(
+                    *tree,
+                    Tree {
+                        tree: *tree,
+                        title: title.clone(),
+                        root: *root,
+                        edges,
+                    },
+                );
             }
             ReferenceFact::Edge(edge) => {
                 if let Some(tree) = self.trees.get_mut(&edge.tree) {
@@ -491,16 +581,27 @@ impl Reference {
                 }
             }
             ReferenceFact::Community(community) => {
-                self.communities.insert(community.community, community.clone());
+                self.communities
+                    .insert(community.community, community.clone());
             }
             ReferenceFact::Marker(definition) => {
-                self.markers.entry(definition.marker).or_default().insert(definition.version, definition.clone());
+                self.markers
+                    .entry(definition.marker)
+                    .or_default()
+                    .insert(definition.version, definition.clone());
             }
-            ReferenceFact::Deadline { dataset, period, due } => {
+            ReferenceFact::Deadline {
+                dataset,
+                period,
+                due,
+            } => {
                 self.deadlines.insert((*dataset, *period), *due);
             }
             ReferenceFact::Obligation(obligation) => {
-                let held = self.obligations.entry((obligation.org, obligation.dataset)).or_default();
+                let held = self
+                    .obligations
+                    .entry((obligation.org, obligation.dataset))
+                    .or_default();
                 held.insert(obligation.from, *obligation);
             }
             ReferenceFact::RuleSet(rules) => self.rule_set = Some(rules.clone()),
@@ -531,7 +632,11 @@ impl ReferenceHistory {
 
     /// Applies the facts of one record. A record that was applied before changes nothing.
     pub fn apply(&mut self, stamp: Stamp, facts: Vec<ReferenceFact>) {
-        if self.facts.last().is_some_and(|(last, _)| last.offset >= stamp.offset) {
+        if self
+            .facts
+            .last()
+            .is_some_and(|(last, _)| last.offset >= stamp.offset)
+        {
             return;
         }
         let latest = Arc::make_mut(&mut self.latest);
@@ -604,8 +709,10 @@ mod tests {
         let reference = reference(&small_tree());
         let tree = reference.tree(Slug::new("sha_2010").unwrap()).unwrap();
         let above = |day: &str| {
-            let codes: Vec<String> =
-                tree.upwards(OrgCode::new("5A3").unwrap(), day.parse().unwrap()).map(|c| c.to_string()).collect();
+            let codes: Vec<String> = tree
+                .upwards(OrgCode::new("5A3").unwrap(), day.parse().unwrap())
+                .map(|c| c.to_string())
+                .collect();
             codes.join("<")
         };
         assert_eq!(above("2010-03-31"), "5A3<Q30<ENG");
@@ -616,14 +723,35 @@ mod tests {
     #[test]
     fn a_cycle_a_redefinition_and_an_unknown_parent_are_refused() {
         let reference = reference(&small_tree());
-        assert_eq!(reference.check(&edge("ENG", "5A3", "2010-01-01", None)).unwrap_err().0, "CYCLE");
-        assert_eq!(reference.check(&edge("5A3", "Q99", "2010-01-01", None)).unwrap_err().0, "UNKNOWN_ORGANISATION");
-        assert_eq!(reference.check(&edge("5A3", "Q30", "2010-01-01", Some("2009-01-01"))).unwrap_err().0, "EMPTY_INTERVAL");
+        assert_eq!(
+            reference
+                .check(&edge("ENG", "5A3", "2010-01-01", None))
+                .unwrap_err()
+                .0,
+            "CYCLE"
+        );
+        assert_eq!(
+            reference
+                .check(&edge("5A3", "Q99", "2010-01-01", None))
+                .unwrap_err()
+                .0,
+            "UNKNOWN_ORGANISATION"
+        );
+        assert_eq!(
+            reference
+                .check(&edge("5A3", "Q30", "2010-01-01", Some("2009-01-01")))
+                .unwrap_err()
+                .0,
+            "EMPTY_INTERVAL"
+        );
     }
 
     #[test]
     fn a_merger_has_an_heir_and_a_split_has_none() {
-        let mut facts: Vec<ReferenceFact> = ["RAA", "RBB", "RCC", "RDD"].iter().map(|code| org(code, "trust")).collect();
+        let mut facts: Vec<ReferenceFact> = ["RAA", "RBB", "RCC", "RDD"]
+            .iter()
+            .map(|code| org(code, "trust"))
+            .collect();
         let succession = |from: &str, to: &str, date: &str| {
             ReferenceFact::Succeeded(Succession {
                 org: OrgCode::new(from).unwrap(),
@@ -631,10 +759,20 @@ mod tests {
                 date: date.parse().unwrap(),
             })
         };
-        facts.extend([succession("RAA", "RBB", "2012-04-01"), succession("RBB", "RCC", "2013-04-01")]);
-        facts.extend([succession("RDD", "RBB", "2012-10-01"), succession("RDD", "RCC", "2012-10-01")]);
+        facts.extend([
+            succession("RAA", "RBB", "2012-04-01"),
+            succession("RBB", "RCC", "2013-04-01"),
+        ]);
+        facts.extend([
+            succession("RDD", "RBB", "2012-10-01"),
+            succession("RDD", "RCC", "2012-10-01"),
+        ]);
         let reference = reference(&facts);
-        let heir = |code: &str, day: &str| reference.heir(OrgCode::new(code).unwrap(), day.parse().unwrap()).to_string();
+        let heir = |code: &str, day: &str| {
+            reference
+                .heir(OrgCode::new(code).unwrap(), day.parse().unwrap())
+                .to_string()
+        };
         assert_eq!(heir("RAA", "2012-03-31"), "RAA");
         assert_eq!(heir("RAA", "2012-04-01"), "RBB");
         assert_eq!(heir("RAA", "2014-01-01"), "RCC");
@@ -646,12 +784,29 @@ mod tests {
         let mut history = ReferenceHistory::default();
         for (i, fact) in small_tree().into_iter().enumerate() {
             let offset = i as u64;
-            history.apply(Stamp { lane: 1, offset, time_ms: i as i64 * 100 }, vec![fact]);
+            history.apply(
+                Stamp {
+                    lane: 1,
+                    offset,
+                    time_ms: i as i64 * 100,
+                },
+                vec![fact],
+            );
         }
-        assert_eq!(history.known(&KnownAt::Time(150)).organisations().count(), 2);
+        assert_eq!(
+            history.known(&KnownAt::Time(150)).organisations().count(),
+            2
+        );
         assert_eq!(history.known(&KnownAt::Latest).organisations().count(), 4);
         let before = history.clone();
-        history.apply(Stamp { lane: 1, offset: 0, time_ms: 0 }, vec![org("XXX", "trust")]);
+        history.apply(
+            Stamp {
+                lane: 1,
+                offset: 0,
+                time_ms: 0,
+            },
+            vec![org("XXX", "trust")],
+        );
         assert_eq!(history.facts(), before.facts());
     }
 }

@@ -68,13 +68,19 @@ impl Missing {
     /// The name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(m, _)| *m == self).map_or("", |(_, name)| name)
+        Self::NAMES
+            .iter()
+            .find(|(m, _)| *m == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The reason of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(m, _)| *m)
+        Self::NAMES
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(m, _)| *m)
     }
 }
 
@@ -194,8 +200,13 @@ impl ReturnContent {
     /// The observation of a series.
     #[must_use]
     pub fn observation(&self, key: SeriesKey) -> Option<&Observation> {
-        let Body::Quality(observations) = &self.body else { return None };
-        observations.binary_search_by(|o| o.key.cmp(&key)).ok().map(|i| &observations[i])
+        let Body::Quality(observations) = &self.body else {
+            return None;
+        };
+        observations
+            .binary_search_by(|o| o.key.cmp(&key))
+            .ok()
+            .map(|i| &observations[i])
     }
 }
 
@@ -266,7 +277,10 @@ pub struct History<C> {
 
 impl<C> Default for History<C> {
     fn default() -> Self {
-        Self { revisions: Vec::new(), aliases: Vec::new() }
+        Self {
+            revisions: Vec::new(),
+            aliases: Vec::new(),
+        }
     }
 }
 
@@ -301,12 +315,21 @@ impl<C: PartialEq> History<C> {
         let held = self.revisions.partition_point(|r| r.stamp.offset < offset);
         let revisions = &self.revisions[..held];
         let key = precondition.idempotency_key.as_str();
-        if !key.is_empty() && let Some(first) = self.keyed(revisions, offset, key) {
-            return if first.content == *content { Decision::Repeat(first.number) } else { Decision::KeyReused(first.number) };
+        if !key.is_empty()
+            && let Some(first) = self.keyed(revisions, offset, key)
+        {
+            return if first.content == *content {
+                Decision::Repeat(first.number)
+            } else {
+                Decision::KeyReused(first.number)
+            };
         }
         let current = revisions.last();
         let number = current.map_or(0, |r| r.number);
-        if precondition.expected_revision.is_some_and(|expected| expected != number) {
+        if precondition
+            .expected_revision
+            .is_some_and(|expected| expected != number)
+        {
             return Decision::Conflict(number);
         }
         match current {
@@ -315,12 +338,23 @@ impl<C: PartialEq> History<C> {
         }
     }
 
-    fn keyed<'a>(&self, revisions: &'a [Revision<C>], offset: u64, key: &str) -> Option<&'a Revision<C>> {
+    fn keyed<'a>(
+        &self,
+        revisions: &'a [Revision<C>],
+        offset: u64,
+        key: &str,
+    ) -> Option<&'a Revision<C>> {
         let by_alias = || {
-            let alias = self.aliases.iter().find(|a| a.offset < offset && a.idempotency_key == key)?;
+            let alias = self
+                .aliases
+                .iter()
+                .find(|a| a.offset < offset && a.idempotency_key == key)?;
             revisions.iter().find(|r| r.number == alias.revision)
         };
-        revisions.iter().find(|r| r.idempotency_key == key).or_else(by_alias)
+        revisions
+            .iter()
+            .find(|r| r.idempotency_key == key)
+            .or_else(by_alias)
     }
 
     /// Would a repeat be answered without a new record? True when the answer is already known for good.
@@ -328,16 +362,27 @@ impl<C: PartialEq> History<C> {
     pub fn remembers(&self, precondition: &Precondition, content: &C) -> bool {
         let key = precondition.idempotency_key.as_str();
         match self.decide(precondition, content) {
-            Decision::Repeat(_) => key.is_empty() || self.keyed(&self.revisions, u64::MAX, key).is_some(),
+            Decision::Repeat(_) => {
+                key.is_empty() || self.keyed(&self.revisions, u64::MAX, key).is_some()
+            }
             Decision::KeyReused(_) => true,
             Decision::Accepted(_) | Decision::Conflict(_) => false,
         }
     }
 
     /// Applies what arrived at a stamp. Stamps have to come in the order of their lane; one that was applied before changes nothing.
-    pub fn apply(&mut self, stamp: Stamp, by: &str, precondition: Precondition, content: C) -> Decision {
+    pub fn apply(
+        &mut self,
+        stamp: Stamp,
+        by: &str,
+        precondition: Precondition,
+        content: C,
+    ) -> Decision {
         let decision = self.decide_before(stamp.offset, &precondition, &content);
-        let seen = self.revisions.last().is_some_and(|r| r.stamp.offset >= stamp.offset);
+        let seen = self
+            .revisions
+            .last()
+            .is_some_and(|r| r.stamp.offset >= stamp.offset);
         if seen {
             return decision;
         }
@@ -349,16 +394,25 @@ impl<C: PartialEq> History<C> {
                 submitted_by: by.to_owned(),
                 content,
             }),
-            Decision::Repeat(revision) => self.remember(precondition.idempotency_key, revision, stamp.offset),
+            Decision::Repeat(revision) => {
+                self.remember(precondition.idempotency_key, revision, stamp.offset)
+            }
             Decision::Conflict(_) | Decision::KeyReused(_) => {}
         }
         decision
     }
 
     fn remember(&mut self, idempotency_key: String, revision: u32, offset: u64) {
-        let known = idempotency_key.is_empty() || self.keyed(&self.revisions, u64::MAX, &idempotency_key).is_some();
+        let known = idempotency_key.is_empty()
+            || self
+                .keyed(&self.revisions, u64::MAX, &idempotency_key)
+                .is_some();
         if !known {
-            self.aliases.push(Alias { idempotency_key, revision, offset });
+            self.aliases.push(Alias {
+                idempotency_key,
+                revision,
+                offset,
+            });
         }
     }
 }
@@ -380,18 +434,27 @@ pub fn changes(before: Option<&ReturnContent>, after: &ReturnContent, limit: usi
     let old = before.map(values_as_text).unwrap_or_default();
     let new = values_as_text(after);
     let items: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let text = |held: &std::collections::BTreeMap<String, String>, item: &String| held.get(item).cloned().unwrap_or_default();
+    let text = |held: &std::collections::BTreeMap<String, String>, item: &String| {
+        held.get(item).cloned().unwrap_or_default()
+    };
     items
         .into_iter()
         .filter(|item| old.get(*item) != new.get(*item))
-        .map(|item| Change { item: item.clone(), before: text(&old, item), after: text(&new, item) })
+        .map(|item| Change {
+            item: item.clone(),
+            before: text(&old, item),
+            after: text(&new, item),
+        })
         .take(limit)
         .collect()
 }
 
 fn values_as_text(content: &ReturnContent) -> std::collections::BTreeMap<String, String> {
     let mut texts = std::collections::BTreeMap::new();
-    texts.insert("status".to_owned(), format!("{:?}", content.status).to_lowercase());
+    texts.insert(
+        "status".to_owned(),
+        format!("{:?}", content.status).to_lowercase(),
+    );
     match &content.body {
         Body::Quality(observations) => {
             for o in observations {
@@ -413,7 +476,10 @@ fn values_as_text(content: &ReturnContent) -> std::collections::BTreeMap<String,
                     }
                 }
                 if let Some(missing) = line.missing {
-                    texts.insert(format!("{} missing", line.scheme), missing.name().to_owned());
+                    texts.insert(
+                        format!("{} missing", line.scheme),
+                        missing.name().to_owned(),
+                    );
                 }
             }
         }
@@ -424,8 +490,14 @@ fn values_as_text(content: &ReturnContent) -> std::collections::BTreeMap<String,
 fn value_as_text(value: Value) -> String {
     match value {
         Value::Missing(missing) => missing.name().to_owned(),
-        Value::Measured(Measured { numerator, denominator: None }) => numerator.to_string(),
-        Value::Measured(Measured { numerator, denominator: Some(d) }) => format!("{numerator} of {d}"),
+        Value::Measured(Measured {
+            numerator,
+            denominator: None,
+        }) => numerator.to_string(),
+        Value::Measured(Measured {
+            numerator,
+            denominator: Some(d),
+        }) => format!("{numerator} of {d}"),
     }
 }
 
@@ -434,39 +506,73 @@ mod tests {
     use super::*;
 
     fn stamp(offset: u64) -> Stamp {
-        Stamp { lane: 0, offset, time_ms: i64::try_from(offset).unwrap() }
+        Stamp {
+            lane: 0,
+            offset,
+            time_ms: i64::try_from(offset).unwrap(),
+        }
     }
 
     fn with(key: &str, expected: Option<u32>) -> Precondition {
-        Precondition { idempotency_key: key.to_owned(), expected_revision: expected }
+        Precondition {
+            idempotency_key: key.to_owned(),
+            expected_revision: expected,
+        }
     }
 
     #[test]
     fn a_repeat_with_the_same_key_gets_the_first_answer_even_after_later_revisions() {
         let mut history = History::default();
-        assert_eq!(history.apply(stamp(1), "a", with("k1", None), 10), Decision::Accepted(1));
-        assert_eq!(history.apply(stamp(2), "a", with("k2", None), 20), Decision::Accepted(2));
-        assert_eq!(history.apply(stamp(3), "a", with("k1", None), 10), Decision::Repeat(1));
-        assert_eq!(history.apply(stamp(4), "a", with("k1", None), 30), Decision::KeyReused(1));
+        assert_eq!(
+            history.apply(stamp(1), "a", with("k1", None), 10),
+            Decision::Accepted(1)
+        );
+        assert_eq!(
+            history.apply(stamp(2), "a", with("k2", None), 20),
+            Decision::Accepted(2)
+        );
+        assert_eq!(
+            history.apply(stamp(3), "a", with("k1", None), 10),
+            Decision::Repeat(1)
+        );
+        assert_eq!(
+            history.apply(stamp(4), "a", with("k1", None), 30),
+            Decision::KeyReused(1)
+        );
         assert_eq!(history.revisions().len(), 2);
     }
 
     #[test]
     fn without_a_key_going_back_to_an_earlier_figure_is_a_change() {
         let mut history = History::default();
-        for (offset, content, decision) in
-            [(1, 10, Decision::Accepted(1)), (2, 10, Decision::Repeat(1)), (3, 20, Decision::Accepted(2)), (4, 10, Decision::Accepted(3))]
-        {
-            assert_eq!(history.apply(stamp(offset), "a", with("", None), content), decision);
+        for (offset, content, decision) in [
+            (1, 10, Decision::Accepted(1)),
+            (2, 10, Decision::Repeat(1)),
+            (3, 20, Decision::Accepted(2)),
+            (4, 10, Decision::Accepted(3)),
+        ] {
+            assert_eq!(
+                history.apply(stamp(offset), "a", with("", None), content),
+                decision
+            );
         }
     }
 
     #[test]
     fn an_unexpected_revision_is_a_conflict_that_names_the_current_one() {
         let mut history = History::default();
-        assert_eq!(history.apply(stamp(1), "a", with("", Some(0)), 10), Decision::Accepted(1));
-        assert_eq!(history.apply(stamp(2), "a", with("", Some(0)), 20), Decision::Conflict(1));
-        assert_eq!(history.apply(stamp(3), "a", with("", Some(1)), 20), Decision::Accepted(2));
+        assert_eq!(
+            history.apply(stamp(1), "a", with("", Some(0)), 10),
+            Decision::Accepted(1)
+        );
+        assert_eq!(
+            history.apply(stamp(2), "a", with("", Some(0)), 20),
+            Decision::Conflict(1)
+        );
+        assert_eq!(
+            history.apply(stamp(3), "a", with("", Some(1)), 20),
+            Decision::Accepted(2)
+        );
     }
 
     #[test]
@@ -474,22 +580,39 @@ mod tests {
         let mut history = History::default();
         history.apply(stamp(1), "a", with("k1", None), 10);
         assert!(!history.remembers(&with("k2", None), &10));
-        assert_eq!(history.apply(stamp(2), "a", with("k2", None), 10), Decision::Repeat(1));
+        assert_eq!(
+            history.apply(stamp(2), "a", with("k2", None), 10),
+            Decision::Repeat(1)
+        );
         assert!(history.remembers(&with("k2", None), &10));
         history.apply(stamp(3), "a", with("k3", None), 20);
-        assert_eq!(history.apply(stamp(4), "a", with("k2", None), 10), Decision::Repeat(1));
+        assert_eq!(
+            history.apply(stamp(4), "a", with("k2", None), 10),
+            Decision::Repeat(1)
+        );
     }
 
     #[test]
     fn the_answer_for_a_position_can_be_found_again_later() {
         let mut history = History::default();
-        let arrivals = [("k1", None, 10), ("", None, 20), ("k1", None, 10), ("", Some(7), 30), ("k4", None, 20), ("", None, 10)];
+        let arrivals = [
+            ("k1", None, 10),
+            ("", None, 20),
+            ("k1", None, 10),
+            ("", Some(7), 30),
+            ("k4", None, 20),
+            ("", None, 10),
+        ];
         let mut answers = Vec::new();
         for (i, (key, expected, content)) in arrivals.iter().enumerate() {
             answers.push(history.apply(stamp(i as u64 * 2), "a", with(key, *expected), *content));
         }
         for (i, (key, expected, content)) in arrivals.iter().enumerate() {
-            assert_eq!(history.decide_before(i as u64 * 2, &with(key, *expected), content), answers[i], "arrival {i}");
+            assert_eq!(
+                history.decide_before(i as u64 * 2, &with(key, *expected), content),
+                answers[i],
+                "arrival {i}"
+            );
         }
     }
 
@@ -502,8 +625,14 @@ mod tests {
         assert_eq!(content(&KnownAt::Time(4)), None);
         assert_eq!(content(&KnownAt::Time(5)), Some(10));
         assert_eq!(content(&KnownAt::Time(8)), Some(10));
-        assert_eq!(content(&KnownAt::Cut([(0, 9)].into_iter().collect())), Some(10));
-        assert_eq!(content(&KnownAt::Cut([(0, 10)].into_iter().collect())), Some(20));
+        assert_eq!(
+            content(&KnownAt::Cut([(0, 9)].into_iter().collect())),
+            Some(10)
+        );
+        assert_eq!(
+            content(&KnownAt::Cut([(0, 10)].into_iter().collect())),
+            Some(20)
+        );
         assert_eq!(content(&KnownAt::Latest), Some(20));
     }
 }

@@ -134,7 +134,10 @@ impl Partial {
 
     fn of(observation: &Observation, roll_up: RollUp) -> Self {
         match observation.value {
-            Value::Missing(_) => Self { missing: 1, ..Self::default() },
+            Value::Missing(_) => Self {
+                missing: 1,
+                ..Self::default()
+            },
             Value::Measured(measured) => Self {
                 measured: (roll_up != RollUp::None).then_some(measured),
                 organisations: 1,
@@ -152,7 +155,10 @@ pub fn add(a: Measured, b: Measured) -> Measured {
         (Some(x), Some(y)) => Some(x + y),
         (one, another) => one.or(another),
     };
-    Measured { numerator: a.numerator + b.numerator, denominator }
+    Measured {
+        numerator: a.numerator + b.numerator,
+        denominator,
+    }
 }
 
 /// Rolls up every organisation of the tree for which `includes` holds.
@@ -167,8 +173,14 @@ pub fn roll_up(
     let mut cells: BTreeMap<CellKey, Partial> = BTreeMap::new();
     for (org, ledger) in nation.ledgers().filter(|(org, _)| includes(*org)) {
         for period in ledger.periods(Dataset::Quality, at) {
-            let wanted = query.from.is_none_or(|from| from <= period) && query.to.is_none_or(|to| period <= to);
-            let Some(group) = wanted.then(|| group_of(org, period, reference, query)).flatten() else { continue };
+            let wanted = query.from.is_none_or(|from| from <= period)
+                && query.to.is_none_or(|to| period <= to);
+            let Some(group) = wanted
+                .then(|| group_of(org, period, reference, query))
+                .flatten()
+            else {
+                continue;
+            };
             if let Some(revision) = ledger.known(Dataset::Quality, period, at) {
                 add_return(&mut cells, org, period, group, revision, reference, query);
             }
@@ -179,13 +191,25 @@ pub fn roll_up(
 
 /// The group that an organisation counts for in a month: `None` when it does not stand in the tree, `Some(None)` when it stands in
 /// the tree with nothing of the level above it.
-#[allow(clippy::option_option, reason = "outside the tree and outside every group are different answers")]
-fn group_of(org: OrgCode, period: Period, reference: &Reference, query: &Query<'_>) -> Option<Option<OrgCode>> {
+#[allow(
+    clippy::option_option,
+    reason = "outside the tree and outside every group are different answers"
+)]
+fn group_of(
+    org: OrgCode,
+    period: Period,
+    reference: &Reference,
+    query: &Query<'_>,
+) -> Option<Option<OrgCode>> {
     let counted = query.structure.counts_for(org, reference);
     let mut group = None;
     let mut in_tree = false;
     for above in query.tree.upwards(counted, query.structure.day(period)) {
-        if group.is_none() && reference.organisation(above).is_some_and(|o| o.kind == query.level) {
+        if group.is_none()
+            && reference
+                .organisation(above)
+                .is_some_and(|o| o.kind == query.level)
+        {
             group = Some(above);
         }
         in_tree |= above == query.tree.root;
@@ -202,7 +226,9 @@ fn add_return(
     reference: &Reference,
     query: &Query<'_>,
 ) {
-    let Body::Quality(observations) = &revision.content.body else { return };
+    let Body::Quality(observations) = &revision.content.body else {
+        return;
+    };
     // Observations are in the order of their key: all of one marker stand together.
     let observations = match query.marker {
         None => observations.as_slice(),
@@ -212,13 +238,27 @@ fn add_return(
             &observations[from..to]
         }
     };
-    for observation in observations.iter().filter(|o| query.parts.wants(o.key.breakdown)) {
+    for observation in observations
+        .iter()
+        .filter(|o| query.parts.wants(o.key.breakdown))
+    {
         let definition = reference.marker(observation.key.marker, observation.definition_version);
         let mut partial = Partial::of(observation, definition.map_or(RollUp::None, |d| d.roll_up));
         if query.sources {
-            partial.sources.push(Source { org, revision: revision.number, stamp: revision.stamp });
+            partial.sources.push(Source {
+                org,
+                revision: revision.number,
+                stamp: revision.stamp,
+            });
         }
-        cells.entry(CellKey { period, group, key: observation.key }).or_default().merge(partial);
+        cells
+            .entry(CellKey {
+                period,
+                group,
+                key: observation.key,
+            })
+            .or_default()
+            .merge(partial);
     }
 }
 
@@ -254,12 +294,24 @@ pub fn series(
 ) -> Vec<SeriesPoint> {
     let members: Vec<OrgCode> = match structure {
         Structure::AsItWas => vec![org],
-        Structure::AsItIs(day) => nation.ledgers().map(|(o, _)| o).filter(|o| *o == org || reference.heir(*o, day) == org).collect(),
+        Structure::AsItIs(day) => nation
+            .ledgers()
+            .map(|(o, _)| o)
+            .filter(|o| *o == org || reference.heir(*o, day) == org)
+            .collect(),
     };
-    months.map(|period| point(nation, at, &members, key, period)).collect()
+    months
+        .map(|period| point(nation, at, &members, key, period))
+        .collect()
 }
 
-fn point(nation: &Nation, at: &KnownAt, members: &[OrgCode], key: SeriesKey, period: Period) -> SeriesPoint {
+fn point(
+    nation: &Nation,
+    at: &KnownAt,
+    members: &[OrgCode],
+    key: SeriesKey,
+    period: Period,
+) -> SeriesPoint {
     let mut result = SeriesPoint {
         period,
         value: Value::Missing(Missing::NotSubmitted),
@@ -269,17 +321,27 @@ fn point(nation: &Nation, at: &KnownAt, members: &[OrgCode], key: SeriesKey, per
         sources: Vec::new(),
     };
     for member in members {
-        let found = nation.ledger(*member).and_then(|ledger| ledger.observation(key, period, at));
-        let Some((observation, revision)) = found else { continue };
+        let found = nation
+            .ledger(*member)
+            .and_then(|ledger| ledger.observation(key, period, at));
+        let Some((observation, revision)) = found else {
+            continue;
+        };
         result.value = match (result.value, observation.value) {
             (Value::Measured(a), Value::Measured(b)) => Value::Measured(add(a, b)),
             (Value::Measured(a), Value::Missing(_)) => Value::Measured(a),
             (Value::Missing(_), other) => other,
         };
-        result.definition_version = result.definition_version.max(observation.definition_version);
+        result.definition_version = result
+            .definition_version
+            .max(observation.definition_version);
         result.status = Some(revision.content.status);
         result.simulated |= observation.simulated;
-        result.sources.push(Source { org: *member, revision: revision.number, stamp: revision.stamp });
+        result.sources.push(Source {
+            org: *member,
+            revision: revision.number,
+            stamp: revision.stamp,
+        });
     }
     result
 }
@@ -295,11 +357,17 @@ pub fn national_value(
     period: Period,
 ) -> Partial {
     let mut sum = Partial::default();
-    let peers = nation.ledgers().filter(|(org, _)| reference.organisation(*org).is_some_and(|o| o.kind == peer_group));
+    let peers = nation.ledgers().filter(|(org, _)| {
+        reference
+            .organisation(*org)
+            .is_some_and(|o| o.kind == peer_group)
+    });
     for (_, ledger) in peers {
         if let Some((observation, _)) = ledger.observation(SeriesKey::whole(marker), period, at) {
             // The national value of a marker that can't be added up (a median) is not a sum, so there is none.
-            let roll_up = reference.marker(marker, observation.definition_version).map_or(RollUp::None, |d| d.roll_up);
+            let roll_up = reference
+                .marker(marker, observation.definition_version)
+                .map_or(RollUp::None, |d| d.roll_up);
             sum.merge(Partial::of(observation, roll_up));
         }
     }

@@ -15,14 +15,24 @@ pub fn has_return(ledger: &Ledger, period: Period, at: &KnownAt) -> bool {
 
 /// The line of a scheme in a month.
 #[must_use]
-pub fn line<'a>(ledger: &'a Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<&'a SavingsLine> {
-    lines(ledger, period, at).iter().find(|line| line.scheme == scheme)
+pub fn line<'a>(
+    ledger: &'a Ledger,
+    scheme: SchemeId,
+    period: Period,
+    at: &KnownAt,
+) -> Option<&'a SavingsLine> {
+    lines(ledger, period, at)
+        .iter()
+        .find(|line| line.scheme == scheme)
 }
 
 /// The lines of a month; none when there is no return.
 #[must_use]
 pub fn lines<'a>(ledger: &'a Ledger, period: Period, at: &KnownAt) -> &'a [SavingsLine] {
-    match ledger.known(Dataset::Savings, period, at).map(|revision| &revision.content.body) {
+    match ledger
+        .known(Dataset::Savings, period, at)
+        .map(|revision| &revision.content.body)
+    {
         Some(Body::Savings(lines)) => lines,
         _ => &[],
     }
@@ -43,10 +53,21 @@ pub fn in_month(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt)
 
 /// Delivered from April to the end of the month: as stated, or the months added up.
 #[must_use]
-pub fn year_to_date(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<Pence> {
+pub fn year_to_date(
+    ledger: &Ledger,
+    scheme: SchemeId,
+    period: Period,
+    at: &KnownAt,
+) -> Option<Pence> {
     match line(ledger, scheme, period, at) {
-        Some(SavingsLine { actual_ytd: Some(ytd), .. }) => Some(*ytd),
-        Some(SavingsLine { actual: Some(month), .. }) => Some(*month + before(ledger, scheme, period, at)?),
+        Some(SavingsLine {
+            actual_ytd: Some(ytd),
+            ..
+        }) => Some(*ytd),
+        Some(SavingsLine {
+            actual: Some(month),
+            ..
+        }) => Some(*month + before(ledger, scheme, period, at)?),
         Some(_) => None,
         // The organisation returned the month without this scheme: nothing was added to what it had delivered.
         None if has_return(ledger, period, at) => before(ledger, scheme, period, at),
@@ -64,20 +85,39 @@ fn before(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Op
 
 /// Planned for the month: as the return states, or as the scheme was registered. Nothing outside the scheme's plan.
 #[must_use]
-pub fn plan_in_month(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<Pence> {
+pub fn plan_in_month(
+    ledger: &Ledger,
+    scheme: SchemeId,
+    period: Period,
+    at: &KnownAt,
+) -> Option<Pence> {
     let stated = line(ledger, scheme, period, at).and_then(|held| held.plan);
     stated.or_else(|| registered_plan(ledger, scheme, period, at))
 }
 
-fn registered_plan(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<Pence> {
-    ledger.scheme_history(scheme)?.known(at)?.content.planned_in(period)
+fn registered_plan(
+    ledger: &Ledger,
+    scheme: SchemeId,
+    period: Period,
+    at: &KnownAt,
+) -> Option<Pence> {
+    ledger
+        .scheme_history(scheme)?
+        .known(at)?
+        .content
+        .planned_in(period)
 }
 
 /// Delivered by all schemes in the month; `None` when the month was not returned or one of its lines has no figure.
 ///
 /// `counts` says which schemes are to be added.
 #[must_use]
-pub fn delivered_in_month(ledger: &Ledger, period: Period, at: &KnownAt, counts: impl Fn(SchemeId) -> bool) -> Option<Pence> {
+pub fn delivered_in_month(
+    ledger: &Ledger,
+    period: Period,
+    at: &KnownAt,
+    counts: impl Fn(SchemeId) -> bool,
+) -> Option<Pence> {
     if !has_return(ledger, period, at) {
         return None;
     }
@@ -90,12 +130,24 @@ pub fn delivered_in_month(ledger: &Ledger, period: Period, at: &KnownAt, counts:
 
 /// Planned for all schemes in the month, as returned or as registered.
 #[must_use]
-pub fn planned_in_month(ledger: &Ledger, period: Period, at: &KnownAt, counts: impl Fn(SchemeId) -> bool) -> Pence {
-    let mut schemes: Vec<SchemeId> = lines(ledger, period, at).iter().map(|line| line.scheme).collect();
+pub fn planned_in_month(
+    ledger: &Ledger,
+    period: Period,
+    at: &KnownAt,
+    counts: impl Fn(SchemeId) -> bool,
+) -> Pence {
+    let mut schemes: Vec<SchemeId> = lines(ledger, period, at)
+        .iter()
+        .map(|line| line.scheme)
+        .collect();
     schemes.extend(ledger.schemes(at).map(|revision| revision.content.id));
     schemes.sort_unstable();
     schemes.dedup();
-    schemes.into_iter().filter(|id| counts(*id)).filter_map(|id| plan_in_month(ledger, id, period, at)).sum()
+    schemes
+        .into_iter()
+        .filter(|id| counts(*id))
+        .filter_map(|id| plan_in_month(ledger, id, period, at))
+        .sum()
 }
 
 /// One scheme's part of a position.
@@ -182,7 +234,8 @@ impl Position {
             plan_year: both(self.plan_year, other.plan_year),
             recurrent,
             organisations: self.organisations + other.organisations,
-            organisations_with_actual_ytd: self.organisations_with_actual_ytd + other.organisations_with_actual_ytd,
+            organisations_with_actual_ytd: self.organisations_with_actual_ytd
+                + other.organisations_with_actual_ytd,
             simulated: self.simulated || other.simulated,
         }
     }
@@ -192,20 +245,35 @@ impl Position {
 #[must_use]
 pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec<SchemePosition>) {
     let ids = schemes_of_year(ledger, period, at);
-    let schemes: Vec<SchemePosition> = ids.iter().map(|id| scheme_position(ledger, *id, period, at)).collect();
+    let schemes: Vec<SchemePosition> = ids
+        .iter()
+        .map(|id| scheme_position(ledger, *id, period, at))
+        .collect();
     let held = lines(ledger, period, at);
     let returned = has_return(ledger, period, at);
     let all = |figure: fn(&SchemePosition) -> Option<Pence>| -> Option<Pence> {
-        if returned && !schemes.is_empty() { schemes.iter().map(figure).sum() } else { None }
+        if returned && !schemes.is_empty() {
+            schemes.iter().map(figure).sum()
+        } else {
+            None
+        }
     };
     // A scheme that has no line this month delivered nothing in it; one whose line has no figure makes the sum unknown.
-    let actual_month = returned.then(|| held.iter().map(|l| in_month(ledger, l.scheme, period, at)).sum::<Option<Pence>>()).flatten();
+    let actual_month = returned
+        .then(|| {
+            held.iter()
+                .map(|l| in_month(ledger, l.scheme, period, at))
+                .sum::<Option<Pence>>()
+        })
+        .flatten();
     let any = |figure: fn(&SchemePosition) -> Option<Pence>| -> Option<Pence> {
         schemes.iter().filter_map(figure).reduce(|a, b| a + b)
     };
     let actual_ytd = all(|s| s.actual_ytd);
     let plan_ytd = any(|s| s.plan_ytd);
-    let recurrent = held.iter().filter_map(|l| Some((l.recurrent?, in_month(ledger, l.scheme, period, at)?)));
+    let recurrent = held
+        .iter()
+        .filter_map(|l| Some((l.recurrent?, in_month(ledger, l.scheme, period, at)?)));
     let position = Position {
         plan_month: any(|s| s.plan_month),
         actual_month,
@@ -217,18 +285,30 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
         recurrent: recurrent.reduce(|(r, of), (r2, of2)| (r + r2, of + of2)),
         organisations: 1,
         organisations_with_actual_ytd: u32::from(actual_ytd.is_some()),
-        simulated: held.iter().any(|l| l.simulated) || ledger.schemes(at).any(|s| s.content.simulated && ids.contains(&s.content.id)),
+        simulated: held.iter().any(|l| l.simulated)
+            || ledger
+                .schemes(at)
+                .any(|s| s.content.simulated && ids.contains(&s.content.id)),
     };
     (position, schemes)
 }
 
 /// Schemes with a line or a plan between April and the end of the month's financial year.
 fn schemes_of_year(ledger: &Ledger, period: Period, at: &KnownAt) -> Vec<SchemeId> {
-    let Some(april) = period.april() else { return Vec::new() };
+    let Some(april) = period.april() else {
+        return Vec::new();
+    };
     let march = april.plus(11).unwrap_or(period);
-    let mut ids: Vec<SchemeId> =
-        april.to(period).flat_map(|month| lines(ledger, month, at)).map(|line| line.scheme).collect();
-    let planned = ledger.schemes(at).filter(|s| april.to(march).any(|month| s.content.planned_in(month).is_some()));
+    let mut ids: Vec<SchemeId> = april
+        .to(period)
+        .flat_map(|month| lines(ledger, month, at))
+        .map(|line| line.scheme)
+        .collect();
+    let planned = ledger.schemes(at).filter(|s| {
+        april
+            .to(march)
+            .any(|month| s.content.planned_in(month).is_some())
+    });
     ids.extend(planned.map(|s| s.content.id));
     ids.sort_unstable();
     ids.dedup();
@@ -238,13 +318,27 @@ fn schemes_of_year(ledger: &Ledger, period: Period, at: &KnownAt) -> Vec<SchemeI
 fn plan_year(ledger: &Ledger, ids: &[SchemeId], period: Period, at: &KnownAt) -> Option<Pence> {
     let april = period.april()?;
     let march = april.plus(11)?;
-    ids.iter().flat_map(|id| april.to(march).filter_map(|month| registered_plan(ledger, *id, month, at))).reduce(|a, b| a + b)
+    ids.iter()
+        .flat_map(|id| {
+            april
+                .to(march)
+                .filter_map(|month| registered_plan(ledger, *id, month, at))
+        })
+        .reduce(|a, b| a + b)
 }
 
-fn scheme_position(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> SchemePosition {
+fn scheme_position(
+    ledger: &Ledger,
+    scheme: SchemeId,
+    period: Period,
+    at: &KnownAt,
+) -> SchemePosition {
     let held = line(ledger, scheme, period, at);
     let plan_ytd = period.april().and_then(|april| {
-        april.to(period).filter_map(|month| plan_in_month(ledger, scheme, month, at)).reduce(|a, b| a + b)
+        april
+            .to(period)
+            .filter_map(|month| plan_in_month(ledger, scheme, month, at))
+            .reduce(|a, b| a + b)
     });
     SchemePosition {
         scheme,

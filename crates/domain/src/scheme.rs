@@ -7,7 +7,10 @@ use crate::{MarkerCode, OrgCode, Pence, Period, SchemeId};
 
 /// What kind of change a scheme declares itself to be. The declaration is stored and never overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are the field's own; domain report section 3")]
+#[allow(
+    missing_docs,
+    reason = "the names are the field's own; domain report section 3"
+)]
 pub enum SchemeCategory {
     PathwayRedesign,
     CareShiftOutOfHospital,
@@ -69,7 +72,10 @@ pub struct LinkedMarker {
 
 /// Kind of a milestone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are the field's own; domain report section 3")]
+#[allow(
+    missing_docs,
+    reason = "the names are the field's own; domain report section 3"
+)]
 pub enum MilestoneKind {
     Clinical,
     Operational,
@@ -175,8 +181,12 @@ impl Scheme {
             category_is_redesign: self.category.is_redesign(),
             has_linked_marker: !self.linked_markers.is_empty(),
             has_clinical_lead: !self.clinical_lead.trim().is_empty(),
-            qia_signed_by_both: self.qia_medical_director.is_some() && self.qia_nursing_director.is_some(),
-            has_non_financial_milestone: self.milestones.iter().any(|m| m.kind != MilestoneKind::Financial),
+            qia_signed_by_both: self.qia_medical_director.is_some()
+                && self.qia_nursing_director.is_some(),
+            has_non_financial_milestone: self
+                .milestones
+                .iter()
+                .any(|m| m.kind != MilestoneKind::Financial),
         }
     }
 }
