@@ -1,0 +1,251 @@
+//! What is wrong or odd with observations.
+
+use std::collections::BTreeMap;
+
+use super::{Against, Problem, too_many, unknown_marker};
+use crate::marker::MarkerDefinition;
+use crate::nation::Ledger;
+use crate::reference::Reference;
+use crate::returns::{Measured, Observation, Value};
+use crate::{KnownAt, Period, Quantity, SeriesKey};
+
+pub(super) fn check_quality(
+    observations: Vec<(usize, Observation)>,
+    period: Option<Period>,
+    against: &Against<'_>,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Vec<Observation> {
+    if problems.is_empty() || !observations.is_empty() {
+        too_many(observations.len(), "return.quality.observations", problems);
+    }
+    let mut seen: BTreeMap<SeriesKey, usize> = BTreeMap::new();
+    let mut checked = Vec::with_capacity(observations.len());
+    for (index, mut observation) in observations {
+        let field = format!("return.quality.observations[{index}]");
+        if let Some(first) = seen.insert(observation.key, index) {
+            let what = format!(
+                "{} is already given by observations[{first}]: send it once",
+                observation.key
+            );
+            problems.push(Problem::new(
+                "DUPLICATE_MARKER",
+                format!("{field}.marker"),
+                what,
+            ));
+        }
+        if let Some(definition) =
+            definition_for(&observation, period, &field, against.reference, problems)
+        {
+            observation.definition_version = definition.version;
+            check_value(&observation, definition, &field, problems);
+        }
+        checked.push(observation);
+    }
+    checked.sort_by_key(|o| o.key);
+    warn_parts(&checked, warnings);
+    if let (Some(period), Some(ledger)) = (period, against.ledger) {
+        warn_against_last_month(&checked, period, ledger, warnings);
+    }
+    checked
+}
+
+fn definition_for<'a>(
+    observation: &Observation,
+    period: Option<Period>,
+    field: &str,
+    reference: &'a Reference,
+    problems: &mut Vec<Problem>,
+) -> Option<&'a MarkerDefinition> {
+    let marker = observation.key.marker;
+    let Some(latest) = reference.latest_marker(marker) else {
+        problems.push(Problem::new(
+            "UNKNOWN_MARKER",
+            format!("{field}.marker"),
+            unknown_marker(marker.as_str()),
+        ));
+        return None;
+    };
+    if observation.definition_version != 0 {
+        let stated = reference.marker(marker, observation.definition_version);
+        return match stated {
+            None => {
+                let what = format!(
+                    "{marker} has no version {}: the latest is {}",
+                    observation.definition_version, latest.version
+                );
+                problems.push(Problem::new(
+                    "UNKNOWN_DEFINITION_VERSION",
+                    format!("{field}.definition_version"),
+                    what,
+                ));
+                None
+            }
+            Some(definition) if period.is_some_and(|period| !definition.is_valid_for(period)) => {
+                problems.push(not_in_use(definition, period, field));
+                None
+            }
+            definition => definition,
+        };
+    }
+    let Some(period) = period else {
+        return Some(latest);
+    };
+    let found = reference.marker_for(marker, period);
+    if found.is_none() {
+        problems.push(not_in_use(latest, Some(period), field));
+    }
+    found
+}
+
+fn not_in_use(definition: &MarkerDefinition, period: Option<Period>, field: &str) -> Problem {
+    let span = |p: Option<Period>| p.map_or_else(|| "…".to_owned(), |p| p.to_string());
+    let next = if definition.successor.is_empty() {
+        String::new()
+    } else {
+        format!("; it was followed by {}", definition.successor)
+    };
+    let what = format!(
+        "{} version {} is not in use in {} (from {} until {}){next}",
+        definition.marker,
+        definition.version,
+        span(period),
+        span(definition.valid_from),
+        span(definition.valid_until),
+    );
+    Problem::new("MARKER_NOT_IN_USE", format!("{field}.marker"), what)
+}
+
+fn check_value(
+    observation: &Observation,
+    definition: &MarkerDefinition,
+    field: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let Value::Measured(Measured {
+        numerator,
+        denominator,
+    }) = observation.value
+    else {
+        return;
+    };
+    let marker = definition.marker;
+    match denominator {
+        None if definition.has_denominator() => {
+            let what = format!("{marker} needs a denominator ({})", definition.denominator);
+            problems.push(Problem::new(
+                "DENOMINATOR_MISSING",
+                format!("{field}.measured.denominator"),
+                what,
+            ));
+        }
+        Some(_) if !definition.has_denominator() => {
+            let what = format!("{marker} has no denominator: leave it out");
+            problems.push(Problem::new(
+                "DENOMINATOR_NOT_EXPECTED",
+                format!("{field}.measured.denominator"),
+                what,
+            ));
+        }
+        Some(d) if definition.proportion && numerator > d => {
+            let what = format!(
+                "{numerator} is above the denominator {d}, of which it is a part ({})",
+                definition.numerator
+            );
+            problems.push(Problem::new(
+                "NUMERATOR_ABOVE_DENOMINATOR",
+                format!("{field}.measured.numerator"),
+                what,
+            ));
+        }
+        _ => {}
+    }
+}
+
+/// Parts that do not add up to the whole within 0.5% (R97) are odd, and stay as they were sent.
+fn warn_parts(observations: &[Observation], warnings: &mut Vec<Problem>) {
+    let mut sums: BTreeMap<SeriesKey, (Quantity, bool)> = BTreeMap::new();
+    for o in observations {
+        if let (Some(_), Value::Measured(m)) = (o.key.breakdown, o.value) {
+            let entry = sums.entry(SeriesKey::whole(o.key.marker)).or_default();
+            entry.0 = entry.0 + m.denominator.unwrap_or(m.numerator);
+        } else if o.key.breakdown.is_some() {
+            // A missing part says nothing about the sum.
+            sums.entry(SeriesKey::whole(o.key.marker)).or_default().1 = true;
+        }
+    }
+    for o in observations {
+        let (Value::Measured(m), Some((sum, incomplete))) = (o.value, sums.get(&o.key)) else {
+            continue;
+        };
+        let whole = m.denominator.unwrap_or(m.numerator).to_f64();
+        if !incomplete && (sum.to_f64() - whole).abs() > 0.005 * whole.max(1.0) {
+            let what = format!(
+                "the parts of {} add up to {sum} and the whole is {whole}: check which one is right",
+                o.key.marker
+            );
+            warnings.push(Problem::new(
+                "PARTS_DIFFER_FROM_WHOLE",
+                format!("return.quality.observations[{}]", o.key),
+                what,
+            ));
+        }
+    }
+}
+
+/// A copied return (R94) and a jump of a denominator (R96) are odd, and stay as they were sent.
+fn warn_against_last_month(
+    observations: &[Observation],
+    period: Period,
+    ledger: &Ledger,
+    warnings: &mut Vec<Problem>,
+) {
+    let Some(before) = period.plus(-1) else {
+        return;
+    };
+    let (mut large, mut identical) = (0_u32, 0_u32);
+    for o in observations.iter().filter(|o| o.key.breakdown.is_none()) {
+        let Value::Measured(Measured {
+            numerator,
+            denominator: Some(now),
+        }) = o.value
+        else {
+            continue;
+        };
+        let Some((last, _)) = ledger.observation(o.key, before, &KnownAt::Latest) else {
+            continue;
+        };
+        let Value::Measured(Measured {
+            numerator: last_numerator,
+            denominator: Some(then),
+        }) = last.value
+        else {
+            continue;
+        };
+        if now > Quantity::from_count(200) {
+            large += 1;
+            identical += u32::from(now == then && numerator == last_numerator);
+        }
+        let jump = (now.to_f64().max(0.5) / then.to_f64().max(0.5)).ln().abs();
+        if jump > 0.35 && now.max(then) > Quantity::from_count(200) {
+            let what = format!(
+                "the denominator went from {then} to {now} in a month: is it a merger, or is the return partial? (R96)"
+            );
+            warnings.push(Problem::new(
+                "DENOMINATOR_JUMP",
+                format!("return.quality.observations[{}]", o.key.marker),
+                what,
+            ));
+        }
+    }
+    if large > 0 && identical * 10 >= large * 6 {
+        let what = format!(
+            "{identical} of {large} larger markers repeat {before} to the unit: is it last month's return? (R94)"
+        );
+        warnings.push(Problem::new(
+            "COPY_OF_LAST_MONTH",
+            "return.quality.observations",
+            what,
+        ));
+    }
+}
