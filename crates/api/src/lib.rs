@@ -4,6 +4,7 @@
 
 mod convert;
 pub mod cut;
+pub mod facts;
 pub mod names;
 mod parse;
 

@@ -148,9 +148,10 @@ impl Faults {
     }
 
     /// A value of an enumeration that travels as its name.
-    pub(crate) fn named<D>(&mut self, path: &Path<'_>, text: &str, value: Option<D>, names: &str) -> Option<D> {
+    pub(crate) fn named<D>(&mut self, path: &Path<'_>, text: &str, value: Option<D>, names: &[&str]) -> Option<D> {
         if value.is_none() {
             let shown: String = text.chars().take(40).collect();
+            let names = names.join(", ");
             self.add(path, "UNKNOWN_VALUE", format!("`{shown}` is not one of its values: use one of {names}"));
         }
         value
