@@ -4,9 +4,13 @@
 
 mod convert;
 pub mod cut;
+pub mod draft;
+pub mod error;
 pub mod facts;
 pub mod names;
+pub mod page;
 mod parse;
+pub mod read;
 
 /// Generated from `proto/`. The comments of the contract are the documentation.
 pub mod proto {
