@@ -247,6 +247,10 @@ pub struct LateReturn {
 
 /// A fact about an alert.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most facts are evaluations, and each is moved once"
+)]
 pub enum AlertFact {
     /// An evaluation changed it.
     Evaluated {
@@ -287,6 +291,10 @@ pub struct AlertEvent {
 
 /// What happened to an alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most events are evaluations, and each is moved once"
+)]
 pub enum AlertEventKind {
     /// An evaluation changed it.
     Evaluated(Transition, Finding),
@@ -472,7 +480,8 @@ impl AlertBook {
             return ActDecision::UnknownAlert;
         };
         let is_repeat = |event: &AlertEvent| matches!(&event.kind, AlertEventKind::Acted(earlier) if earlier.act_id == acted.act_id);
-        if alert.history[..held].iter().any(is_repeat) {
+        // Without a key each act is one of its own.
+        if !acted.act_id.is_empty() && alert.history[..held].iter().any(is_repeat) {
             return ActDecision::Repeat;
         }
         match standing.after(acted.act) {
@@ -483,11 +492,21 @@ impl AlertBook {
 
     /// Applies a fact and says whether it had an effect. Facts come in the order of their lane.
     ///
-    /// An evaluation takes effect when it says something that the history does not say already: a raise of an alert that exists, a
-    /// clear of one that does not hold, or the same finding again are ignored.
+    /// An evaluation takes effect when it says something that the history does not say already: a raise of an alert that holds, a
+    /// clear of one that does not, or the same finding again are ignored. So is a fact that was applied before, and a second one of
+    /// the same record about the same alert.
     pub fn apply(&mut self, stamp: Stamp, fact: AlertFact) -> bool {
         match fact {
             AlertFact::Acted(acted) => {
+                let seen = |alert: &Alert| {
+                    alert
+                        .history
+                        .last()
+                        .is_some_and(|last| last.stamp.offset >= stamp.offset)
+                };
+                if self.alerts.get(&acted.alert_id).is_some_and(seen) {
+                    return false;
+                }
                 let effective = self.decide_before(stamp.offset, &acted) == ActDecision::Accepted;
                 if effective && let Some(alert) = self.alerts.get_mut(&acted.alert_id) {
                     alert.history.push(AlertEvent {
@@ -537,9 +556,16 @@ impl AlertBook {
         };
         let repeat = standing.changed.offset >= stamp.offset;
         let legal = match transition {
-            // A suppressed finding becomes a question when the reason falls away.
-            Transition::Raised => standing.condition == Condition::Suppressed,
-            Transition::Updated => standing.condition == Condition::Holds,
+            // A suppressed finding becomes a question when the reason falls away, and a withdrawn one when the figure is restated back.
+            Transition::Raised => {
+                matches!(
+                    standing.condition,
+                    Condition::Suppressed | Condition::Withdrawn
+                )
+            }
+            Transition::Updated => {
+                standing.condition == Condition::Holds && *standing.finding != finding
+            }
             Transition::Suppressed => standing.condition == Condition::Holds,
             Transition::Cleared | Transition::Withdrawn => {
                 matches!(standing.condition, Condition::Holds | Condition::Suppressed)

@@ -38,17 +38,19 @@ pub fn is_bank_holiday(day: Date) -> bool {
 
 fn falls_on_yearly_rule(day: Date) -> bool {
     let monday = day.weekday() == Weekday::Monday;
-    let easter = easter_sunday(day.year());
-    let good_friday = easter.saturating_sub(2.days());
-    let easter_monday = easter.saturating_add(1.day());
     match day.month() {
-        3 | 4 if day == good_friday || day == easter_monday => true,
+        3 | 4 => is_good_friday_or_easter_monday(day),
         5 => monday && (day.day() <= 7 || day.day() > 24),
         8 => monday && day.day() > 24,
         1 => is_new_year(day),
         12 => is_christmas_or_boxing_day(day),
         _ => false,
     }
+}
+
+fn is_good_friday_or_easter_monday(day: Date) -> bool {
+    let easter = easter_sunday(day.year());
+    day == easter.saturating_sub(2.days()) || day == easter.saturating_add(1.day())
 }
 
 /// 1 January, or the Monday after when it falls on a weekend.
@@ -72,7 +74,8 @@ fn is_christmas_or_boxing_day(day: Date) -> bool {
 
 /// Easter Sunday in the Gregorian calendar (the anonymous computus, Nature 1876).
 fn easter_sunday(year: i16) -> Date {
-    let y = i32::from(year);
+    // The Gregorian Easter repeats after 5,700,000 years: years before 1 become later ones, so that no remainder is negative.
+    let y = i32::from(year).rem_euclid(5_700_000);
     let (a, b, c) = (y % 19, y / 100, y % 100);
     let (d, e) = (b / 4, b % 4);
     let f = (b + 8) / 25;

@@ -41,7 +41,7 @@ impl Cut {
     /// Includes the fact at `offset` and all before it in its lane.
     pub fn advance_past(&mut self, lane: u32, offset: u64) {
         let next = self.0.entry(lane).or_insert(0);
-        *next = (*next).max(offset + 1);
+        *next = (*next).max(offset.saturating_add(1));
     }
 
     /// Is everything of `other` included?

@@ -139,7 +139,12 @@ pub struct FinancialYear(pub i16);
 
 impl fmt::Display for FinancialYear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:02}", self.0, (self.0 + 1) % 100)
+        write!(
+            f,
+            "{}-{:02}",
+            self.0,
+            (i32::from(self.0) + 1).rem_euclid(100)
+        )
     }
 }
 

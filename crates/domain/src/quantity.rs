@@ -41,7 +41,7 @@ impl fmt::Display for Pence {
         let pounds = (magnitude / 100).to_string();
         let mut grouped = String::new();
         for (i, digit) in pounds.chars().enumerate() {
-            if i > 0 && (pounds.len() - i) % 3 == 0 {
+            if i > 0 && (pounds.len() - i).is_multiple_of(3) {
                 grouped.push(',');
             }
             grouped.push(digit);
@@ -90,10 +90,10 @@ impl Quantity {
         Self(thousandths)
     }
 
-    /// From a whole count.
+    /// From a whole count; what is beyond the largest quantity stays there.
     #[must_use]
     pub const fn from_count(count: i64) -> Self {
-        Self(count * 1000)
+        Self(count.saturating_mul(1000))
     }
 
     /// From a number that somebody sent.
@@ -154,7 +154,10 @@ impl std::iter::Sum for Quantity {
 
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.to_f64().to_string())
+        let magnitude = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let text = format!("{sign}{}.{:03}", magnitude / 1000, magnitude % 1000);
+        f.pad(text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 

@@ -131,13 +131,13 @@ impl Reference {
         self.rule_set.as_ref()
     }
 
-    /// The organisations that follow `org`, in order of date.
+    /// The organisations that follow `org`, in order of their code.
     pub fn successors(&self, org: OrgCode) -> impl Iterator<Item = &Succession> {
         self.successions.iter().filter(move |s| s.org == org)
     }
 
     /// Who counts for `org` when history is read as it is on a day: the end of its chain of successors. A split (several successors
-    /// from the same day) has no single heir, so the organisation then counts for itself.
+    /// by that day) has no single heir, so the organisation then counts for itself.
     #[must_use]
     pub fn heir(&self, org: OrgCode, day: Date) -> OrgCode {
         let mut current = org;
@@ -220,6 +220,10 @@ impl Reference {
                 }
             }
             ReferenceFact::Succeeded(succession) => {
+                // One organisation follows another once: a later fact corrects the day, it doesn't make a split of it.
+                let same =
+                    |s: &Succession| (s.org, s.successor) == (succession.org, succession.successor);
+                self.successions.retain(|held| !same(held));
                 self.successions.insert(*succession);
             }
             ReferenceFact::Tree { tree, title, root } => {

@@ -271,7 +271,7 @@ pub struct SeriesPoint {
     pub value: Value,
     /// Version of the definition; 0 when nothing was submitted.
     pub definition_version: u32,
-    /// How firm; `None` when nothing was submitted.
+    /// How firm, the least firm of its parts; `None` when nothing was submitted.
     pub status: Option<Status>,
     /// Any part is simulated.
     pub simulated: bool,
@@ -281,7 +281,8 @@ pub struct SeriesPoint {
 
 /// A marker of an organisation, a point for every month from `from` to `to`.
 ///
-/// Under [`Structure::AsItIs`] what was merged into the organisation is added by its parts.
+/// Under [`Structure::AsItIs`] what was merged into the organisation is added by its parts. Where several have a figure of a marker
+/// that can't be added up, there is none.
 #[must_use]
 pub fn series(
     nation: &Nation,
@@ -301,12 +302,13 @@ pub fn series(
             .collect(),
     };
     months
-        .map(|period| point(nation, at, &members, key, period))
+        .map(|period| point(nation, reference, at, &members, key, period))
         .collect()
 }
 
 fn point(
     nation: &Nation,
+    reference: &Reference,
     at: &KnownAt,
     members: &[OrgCode],
     key: SeriesKey,
@@ -320,6 +322,7 @@ fn point(
         simulated: false,
         sources: Vec::new(),
     };
+    let (mut figures, mut can_add) = (0, true);
     for member in members {
         let found = nation
             .ledger(*member)
@@ -327,6 +330,10 @@ fn point(
         let Some((observation, revision)) = found else {
             continue;
         };
+        if matches!(observation.value, Value::Measured(_)) {
+            figures += 1;
+            can_add &= roll_up_of(observation, reference) != RollUp::None;
+        }
         result.value = match (result.value, observation.value) {
             (Value::Measured(a), Value::Measured(b)) => Value::Measured(add(a, b)),
             (Value::Measured(a), Value::Missing(_)) => Value::Measured(a),
@@ -335,7 +342,8 @@ fn point(
         result.definition_version = result
             .definition_version
             .max(observation.definition_version);
-        result.status = Some(revision.content.status);
+        let status = revision.content.status;
+        result.status = Some(result.status.map_or(status, |held| held.min(status)));
         result.simulated |= observation.simulated;
         result.sources.push(Source {
             org: *member,
@@ -343,7 +351,18 @@ fn point(
             stamp: revision.stamp,
         });
     }
+    if figures > 1 && !can_add {
+        // Two medians make no median: the sources name where each can be read.
+        result.value = Value::Missing(Missing::NotApplicable);
+    }
     result
+}
+
+/// How the figures of an observation add up; what is not defined can't be added.
+fn roll_up_of(observation: &Observation, reference: &Reference) -> RollUp {
+    reference
+        .marker(observation.key.marker, observation.definition_version)
+        .map_or(RollUp::None, |definition| definition.roll_up)
 }
 
 /// The sum of a marker over the organisations of a kind that returned it for a month: the national value before it is published.
@@ -365,10 +384,7 @@ pub fn national_value(
     for (_, ledger) in peers {
         if let Some((observation, _)) = ledger.observation(SeriesKey::whole(marker), period, at) {
             // The national value of a marker that can't be added up (a median) is not a sum, so there is none.
-            let roll_up = reference
-                .marker(marker, observation.definition_version)
-                .map_or(RollUp::None, |d| d.roll_up);
-            sum.merge(Partial::of(observation, roll_up));
+            sum.merge(Partial::of(observation, roll_up_of(observation, reference)));
         }
     }
     sum

@@ -21,9 +21,11 @@ pub fn line<'a>(
     period: Period,
     at: &KnownAt,
 ) -> Option<&'a SavingsLine> {
-    lines(ledger, period, at)
-        .iter()
-        .find(|line| line.scheme == scheme)
+    let lines = lines(ledger, period, at);
+    lines
+        .binary_search_by(|line| line.scheme.cmp(&scheme))
+        .ok()
+        .map(|index| &lines[index])
 }
 
 /// The lines of a month; none when there is no return.
@@ -182,6 +184,8 @@ pub struct Position {
     pub actual_ytd: Option<Pence>,
     /// Planned since April, over the organisations that state what they delivered since April: what a delivery ratio may be held against.
     pub plan_ytd_of_delivered: Option<Pence>,
+    /// Delivered since April, over the organisations that state what they planned since April: what a delivery ratio is made of.
+    pub actual_ytd_of_planned: Option<Pence>,
     /// Expected for the year.
     pub forecast: Option<Pence>,
     /// Planned for the whole year by the schemes registered.
@@ -201,7 +205,7 @@ impl Position {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a ratio for people to read")]
     pub fn delivery_ratio(&self) -> Option<f64> {
-        let (actual, plan) = (self.actual_ytd?, self.plan_ytd_of_delivered?);
+        let (actual, plan) = (self.actual_ytd_of_planned?, self.plan_ytd_of_delivered?);
         (plan.0 > 0).then(|| actual.0 as f64 / plan.0 as f64)
     }
 
@@ -215,6 +219,10 @@ impl Position {
 
     /// Adds another position. Organisations without a figure are left out of that figure, and the counts say how many there were.
     #[must_use]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "no `+`: what is left out of a figure deserves a name that can be looked up"
+    )]
     pub fn add(self, other: &Self) -> Self {
         let both = |a: Option<Pence>, b: Option<Pence>| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
@@ -230,6 +238,7 @@ impl Position {
             plan_ytd: both(self.plan_ytd, other.plan_ytd),
             actual_ytd: both(self.actual_ytd, other.actual_ytd),
             plan_ytd_of_delivered: both(self.plan_ytd_of_delivered, other.plan_ytd_of_delivered),
+            actual_ytd_of_planned: both(self.actual_ytd_of_planned, other.actual_ytd_of_planned),
             forecast: both(self.forecast, other.forecast),
             plan_year: both(self.plan_year, other.plan_year),
             recurrent,
@@ -251,12 +260,15 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
         .collect();
     let held = lines(ledger, period, at);
     let returned = has_return(ledger, period, at);
-    let all = |figure: fn(&SchemePosition) -> Option<Pence>| -> Option<Pence> {
-        if returned && !schemes.is_empty() {
-            schemes.iter().map(figure).sum()
-        } else {
-            None
-        }
+    // A scheme whose plan starts later can't have delivered: no month is missing for it.
+    let mut begun = schemes
+        .iter()
+        .filter(|s| has_begun(ledger, s.scheme, period, at))
+        .peekable();
+    let actual_ytd = if returned && begun.peek().is_some() {
+        begun.map(|s| s.actual_ytd).sum()
+    } else {
+        None
     };
     // A scheme that has no line this month delivered nothing in it; one whose line has no figure makes the sum unknown.
     let actual_month = returned
@@ -269,7 +281,6 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
     let any = |figure: fn(&SchemePosition) -> Option<Pence>| -> Option<Pence> {
         schemes.iter().filter_map(figure).reduce(|a, b| a + b)
     };
-    let actual_ytd = all(|s| s.actual_ytd);
     let plan_ytd = any(|s| s.plan_ytd);
     let recurrent = held
         .iter()
@@ -280,6 +291,7 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
         plan_ytd,
         actual_ytd,
         plan_ytd_of_delivered: actual_ytd.and(plan_ytd),
+        actual_ytd_of_planned: plan_ytd.and(actual_ytd),
         forecast: any(|s| s.forecast),
         plan_year: plan_year(ledger, &ids, period, at),
         recurrent: recurrent.reduce(|(r, of), (r2, of2)| (r + r2, of + of2)),
@@ -291,6 +303,19 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
                 .any(|s| s.content.simulated && ids.contains(&s.content.id)),
     };
     (position, schemes)
+}
+
+/// Has the scheme a line in the financial year so far, or a plan that starts by the end of the month?
+fn has_begun(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> bool {
+    let registered = ledger
+        .scheme_history(scheme)
+        .and_then(|history| history.known(at));
+    registered.is_some_and(|revision| revision.content.start <= period)
+        || period.april().is_some_and(|april| {
+            april
+                .to(period)
+                .any(|month| line(ledger, scheme, month, at).is_some())
+        })
 }
 
 /// Schemes with a line or a plan between April and the end of the month's financial year.

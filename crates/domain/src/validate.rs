@@ -129,7 +129,7 @@ pub fn validate_return(
     check_text("return.source", &source, &mut problems);
     check_text("return.narrative", &narrative, &mut problems);
     if let Some(org) = org {
-        check_organisation(org, period, against, &mut problems);
+        check_organisation(org, "return.org_code", period, against, &mut problems);
     }
     if let Some(period) = period {
         check_period(period, against.today, &mut problems, &mut warnings);
@@ -158,21 +158,49 @@ pub fn validate_return(
                 narrative,
                 body,
             };
-            Ok((
-                Return {
-                    org,
-                    period,
-                    content,
-                    precondition,
-                },
-                warnings,
-            ))
+            sort_by_pointer(&mut warnings);
+            let ret = Return {
+                org,
+                period,
+                content,
+                precondition,
+            };
+            Ok((ret, warnings))
         }
-        _ => {
-            problems.sort();
-            Err(problems)
+        (org, period, status, body) => {
+            let absent = [
+                ("return.org_code", org.is_none()),
+                ("return.period", period.is_none()),
+                ("return.status", status.is_none()),
+                ("return.body", body.is_none()),
+            ];
+            Err(refused(problems, &absent))
         }
     }
+}
+
+/// All faults in the order of their pointers. What is absent without a reading fault that says why is a fault itself, so that nothing
+/// is ever refused without a reason.
+fn refused(mut problems: Vec<Problem>, absent: &[(&str, bool)]) -> Vec<Problem> {
+    if problems.is_empty() {
+        let absent = absent.iter().filter(|(_, is_absent)| *is_absent);
+        problems.extend(
+            absent.map(|(field, _)| Problem::new("REQUIRED", *field, "it is absent: state it")),
+        );
+    }
+    sort_by_pointer(&mut problems);
+    problems
+}
+
+/// Sorts as a reader of the message meets the fields: entry 2 of a list before entry 10.
+fn sort_by_pointer(problems: &mut [Problem]) {
+    fn steps(field: &str) -> impl Iterator<Item = (u64, &str)> {
+        field.split('[').map(|step| match step.split_once(']') {
+            Some((index, rest)) => (index.parse().unwrap_or(u64::MAX), rest),
+            None => (0, step),
+        })
+    }
+    problems.sort_by(|a, b| steps(&a.field).cmp(steps(&b.field)).then_with(|| a.cmp(b)));
 }
 
 /// Validates a scheme.
@@ -191,17 +219,14 @@ pub fn validate_scheme(
     } = draft;
     let mut warnings = Vec::new();
     if let Some(org) = org {
-        check_organisation(org, None, against, &mut problems);
+        check_organisation(org, "scheme.org_code", None, against, &mut problems);
     }
     if let Some(scheme) = &scheme {
         check_scheme(scheme, against, &mut problems, &mut warnings);
     }
     match scheme {
         Some(scheme) if problems.is_empty() => Ok(((scheme, precondition), warnings)),
-        _ => {
-            problems.sort();
-            Err(problems)
-        }
+        scheme => Err(refused(problems, &[("scheme", scheme.is_none())])),
     }
 }
 
@@ -213,6 +238,13 @@ fn check_scheme(
 ) {
     check_text("scheme.title", &scheme.title, problems);
     check_text("scheme.clinical_lead", &scheme.clinical_lead, problems);
+    for (i, milestone) in scheme.milestones.iter().enumerate() {
+        check_text(
+            &format!("scheme.milestones[{i}].title"),
+            &milestone.title,
+            problems,
+        );
+    }
     if scheme.title.trim().is_empty() {
         problems.push(Problem::new(
             "TITLE_MISSING",
@@ -272,15 +304,11 @@ fn unknown_marker(marker: &str) -> String {
 
 fn check_organisation(
     org: OrgCode,
+    field: &str,
     period: Option<Period>,
     against: &Against<'_>,
     problems: &mut Vec<Problem>,
 ) {
-    let field = if period.is_some() {
-        "return.org_code"
-    } else {
-        "org_code"
-    };
     let Some(organisation) = against.reference.organisation(org) else {
         let what = format!(
             "{org} is not a known organisation: check the ODS code, or ask the operator to register it"
@@ -334,8 +362,14 @@ fn check_period(
     }
 }
 
-fn too_many(found: usize, field: &str, problems: &mut Vec<Problem>) {
-    if found == 0 {
+/// Too many values, or none at all. That there are none is no fault when there were some which could not be read.
+fn check_count(found: usize, field: &str, problems: &mut Vec<Problem>) {
+    let unread = problems.iter().any(|p| {
+        p.field
+            .strip_prefix(field)
+            .is_some_and(|rest| rest.starts_with('['))
+    });
+    if found == 0 && !unread {
         let what = "it says nothing: send every figure, and for each that is missing the reason";
         problems.push(Problem::new("EMPTY_RETURN", field, what));
     }

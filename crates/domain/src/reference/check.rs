@@ -1,5 +1,7 @@
 //! What is wrong with a reference fact, held against what is known. It changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::{Edge, Reference, ReferenceFact};
 use crate::OrgCode;
 use crate::marker::MarkerDefinition;
@@ -41,6 +43,13 @@ impl Reference {
                 if s.org == s.successor {
                     return Err(("SUCCEEDS_ITSELF", format!("{} cannot follow itself", s.org)));
                 }
+                if self.is_followed_by(s.successor, s.org) {
+                    let what = format!(
+                        "{} follows {} already: check which one came first",
+                        s.org, s.successor
+                    );
+                    return Err(("CYCLE", what));
+                }
                 Ok(())
             }
             ReferenceFact::Tree { root, .. } => known(*root),
@@ -62,6 +71,23 @@ impl Reference {
             }
             ReferenceFact::Marker(definition) => self.check_marker(definition),
         }
+    }
+
+    /// Does `later` follow `earlier`, directly or through others?
+    fn is_followed_by(&self, earlier: OrgCode, later: OrgCode) -> bool {
+        let mut seen = BTreeSet::from([earlier]);
+        let mut open = vec![earlier];
+        while let Some(current) = open.pop() {
+            if current == later {
+                return true;
+            }
+            open.extend(
+                self.successors(current)
+                    .map(|s| s.successor)
+                    .filter(|next| seen.insert(*next)),
+            );
+        }
+        false
     }
 
     fn check_edge(&self, edge: &Edge) -> Result<(), (&'static str, String)> {
@@ -92,10 +118,13 @@ impl Reference {
     fn check_marker(&self, definition: &MarkerDefinition) -> Result<(), (&'static str, String)> {
         let marker = definition.marker;
         let latest = self.latest_marker(marker).map_or(0, |held| held.version);
-        if definition.version > latest + 1 || definition.version == 0 {
+        if definition.version > latest.saturating_add(1) || definition.version == 0 {
             return Err((
                 "VERSION_GAP",
-                format!("the next version of {marker} is {}", latest + 1),
+                format!(
+                    "the next version of {marker} is {}",
+                    latest.saturating_add(1)
+                ),
             ));
         }
         let redefines = self.marker(marker, definition.version).is_some_and(|held| {
@@ -119,7 +148,7 @@ impl Reference {
                 format!(
                     "version {} of {marker} means something else already: publish version {}",
                     definition.version,
-                    latest + 1
+                    latest.saturating_add(1)
                 ),
             ));
         }

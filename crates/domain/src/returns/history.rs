@@ -108,14 +108,12 @@ impl<C: PartialEq> History<C> {
         }
         let current = revisions.last();
         let number = current.map_or(0, |r| r.number);
-        if precondition
-            .expected_revision
-            .is_some_and(|expected| expected != number)
-        {
-            return Decision::Conflict(number);
+        // What is current already is a repeat whatever revision was expected: the retry of a lost answer is no conflict.
+        if current.is_some_and(|revision| revision.content == *content) {
+            return Decision::Repeat(number);
         }
-        match current {
-            Some(revision) if revision.content == *content => Decision::Repeat(number),
+        match precondition.expected_revision {
+            Some(expected) if expected != number => Decision::Conflict(number),
             _ => Decision::Accepted(number + 1),
         }
     }

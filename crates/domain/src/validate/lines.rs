@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Against, Problem, too_many};
+use super::{Against, Problem, check_count};
 use crate::nation::Ledger;
 use crate::quantity::MAX_PENCE;
 use crate::returns::SavingsLine;
@@ -16,9 +16,7 @@ pub(super) fn check_savings(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Vec<SavingsLine> {
-    if problems.is_empty() || !lines.is_empty() {
-        too_many(lines.len(), "return.savings.lines", problems);
-    }
+    check_count(lines.len(), "return.savings.lines", problems);
     let mut seen = BTreeMap::new();
     let mut checked = Vec::with_capacity(lines.len());
     for (index, line) in lines {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Against, Problem, too_many, unknown_marker};
+use super::{Against, Problem, check_count, unknown_marker};
 use crate::marker::MarkerDefinition;
 use crate::nation::Ledger;
 use crate::reference::Reference;
 use crate::returns::{Measured, Observation, Value};
-use crate::{KnownAt, Period, Quantity, SeriesKey};
+use crate::{KnownAt, MarkerCode, Period, Quantity, SeriesKey};
 
 pub(super) fn check_quality(
     observations: Vec<(usize, Observation)>,
@@ -16,9 +16,7 @@ pub(super) fn check_quality(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Vec<Observation> {
-    if problems.is_empty() || !observations.is_empty() {
-        too_many(observations.len(), "return.quality.observations", problems);
-    }
+    check_count(observations.len(), "return.quality.observations", problems);
     let mut seen: BTreeMap<SeriesKey, usize> = BTreeMap::new();
     let mut checked = Vec::with_capacity(observations.len());
     for (index, mut observation) in observations {
@@ -40,14 +38,17 @@ pub(super) fn check_quality(
             observation.definition_version = definition.version;
             check_value(&observation, definition, &field, problems);
         }
-        checked.push(observation);
+        checked.push((index, observation));
     }
-    checked.sort_by_key(|o| o.key);
+    checked.sort_by_key(|(_, o)| o.key);
     warn_parts(&checked, warnings);
     if let (Some(period), Some(ledger)) = (period, against.ledger) {
         warn_against_last_month(&checked, period, ledger, warnings);
     }
     checked
+        .into_iter()
+        .map(|(_, observation)| observation)
+        .collect()
 }
 
 fn definition_for<'a>(
@@ -162,40 +163,51 @@ fn check_value(
     }
 }
 
-/// Parts that do not add up to the whole within 0.5% (R97) are odd, and stay as they were sent.
-fn warn_parts(observations: &[Observation], warnings: &mut Vec<Problem>) {
-    let mut sums: BTreeMap<SeriesKey, (Quantity, bool)> = BTreeMap::new();
-    for o in observations {
-        if let (Some(_), Value::Measured(m)) = (o.key.breakdown, o.value) {
-            let entry = sums.entry(SeriesKey::whole(o.key.marker)).or_default();
-            entry.0 = entry.0 + m.denominator.unwrap_or(m.numerator);
-        } else if o.key.breakdown.is_some() {
-            // A missing part says nothing about the sum.
-            sums.entry(SeriesKey::whole(o.key.marker)).or_default().1 = true;
-        }
-    }
-    for o in observations {
-        let (Value::Measured(m), Some((sum, incomplete))) = (o.value, sums.get(&o.key)) else {
+/// Parts of a dimension that do not add up to the whole within 0.5% (R97) are odd, and stay as they were sent.
+fn warn_parts(observations: &[(usize, Observation)], warnings: &mut Vec<Problem>) {
+    let mut sums: BTreeMap<(MarkerCode, &str), (Quantity, bool)> = BTreeMap::new();
+    for (_, o) in observations {
+        let Some(part) = &o.key.breakdown else {
             continue;
         };
-        let whole = m.denominator.unwrap_or(m.numerator).to_f64();
-        if !incomplete && (sum.to_f64() - whole).abs() > 0.005 * whole.max(1.0) {
-            let what = format!(
-                "the parts of {} add up to {sum} and the whole is {whole}: check which one is right",
-                o.key.marker
-            );
-            warnings.push(Problem::new(
-                "PARTS_DIFFER_FROM_WHOLE",
-                format!("return.quality.observations[{}]", o.key),
-                what,
-            ));
+        let dimension = part
+            .as_str()
+            .split_once(':')
+            .map_or("", |(dimension, _)| dimension);
+        let entry = sums.entry((o.key.marker, dimension)).or_default();
+        match o.value {
+            Value::Measured(m) => entry.0 = entry.0 + m.denominator.unwrap_or(m.numerator),
+            // A missing part says nothing about the sum.
+            Value::Missing(_) => entry.1 = true,
+        }
+    }
+    for (index, o) in observations
+        .iter()
+        .filter(|(_, o)| o.key.breakdown.is_none())
+    {
+        let Value::Measured(m) = o.value else {
+            continue;
+        };
+        let whole = m.denominator.unwrap_or(m.numerator);
+        let of_marker = sums
+            .range((o.key.marker, "")..)
+            .take_while(|((marker, _), _)| *marker == o.key.marker);
+        for ((marker, dimension), (sum, incomplete)) in of_marker {
+            let apart = (sum.to_f64() - whole.to_f64()).abs();
+            if !incomplete && apart > 0.005 * whole.to_f64().max(1.0) {
+                let what = format!(
+                    "the parts of {marker} by {dimension} add up to {sum} and the whole is {whole}: check which one is right"
+                );
+                let field = format!("return.quality.observations[{index}]");
+                warnings.push(Problem::new("PARTS_DIFFER_FROM_WHOLE", field, what));
+            }
         }
     }
 }
 
 /// A copied return (R94) and a jump of a denominator (R96) are odd, and stay as they were sent.
 fn warn_against_last_month(
-    observations: &[Observation],
+    observations: &[(usize, Observation)],
     period: Period,
     ledger: &Ledger,
     warnings: &mut Vec<Problem>,
@@ -204,7 +216,10 @@ fn warn_against_last_month(
         return;
     };
     let (mut large, mut identical) = (0_u32, 0_u32);
-    for o in observations.iter().filter(|o| o.key.breakdown.is_none()) {
+    for (index, o) in observations
+        .iter()
+        .filter(|(_, o)| o.key.breakdown.is_none())
+    {
         let Value::Measured(Measured {
             numerator,
             denominator: Some(now),
@@ -229,11 +244,12 @@ fn warn_against_last_month(
         let jump = (now.to_f64().max(0.5) / then.to_f64().max(0.5)).ln().abs();
         if jump > 0.35 && now.max(then) > Quantity::from_count(200) {
             let what = format!(
-                "the denominator went from {then} to {now} in a month: is it a merger, or is the return partial? (R96)"
+                "the denominator of {} went from {then} to {now} in a month: is it a merger, or is the return partial? (R96)",
+                o.key.marker
             );
             warnings.push(Problem::new(
                 "DENOMINATOR_JUMP",
-                format!("return.quality.observations[{}]", o.key.marker),
+                format!("return.quality.observations[{index}]"),
                 what,
             ));
         }

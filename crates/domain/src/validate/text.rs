@@ -10,28 +10,54 @@ pub(super) fn check_text(field: &str, text: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Is there a run of ten digits (single spaces or hyphens between them allowed) that passes the NHS number's check digit?
+/// Is there a number of ten digits that passes the NHS number's check digit? It may be written in one piece, as 3-3-4, or in any
+/// pieces if they stand alone. Pieces are parted by one space, tab or hyphen.
 ///
 /// The check is modulo 11 with weights 10 to 2 (NHS Data Dictionary, "NHS NUMBER").
 #[must_use]
 pub fn holds_nhs_number(text: &str) -> bool {
-    let mut digits: Vec<u32> = Vec::new();
-    let mut gap = false;
-    for c in text.chars().chain(std::iter::once('\n')) {
-        if let Some(digit) = c.to_digit(10) {
-            digits.push(digit);
-            gap = false;
-        } else if (c == ' ' || c == '-') && !gap && !digits.is_empty() {
-            gap = true;
-        } else {
-            if digits.len() == 10 && passes_check_digit(&digits) {
-                return true;
+    runs_of_digits(text).iter().any(|pieces| {
+        let whole = pieces.concat();
+        let one_piece = pieces.iter().any(|piece| is_nhs_number(piece));
+        let as_printed = pieces.windows(3).any(|three| {
+            let lengths: Vec<usize> = three.iter().map(Vec::len).collect();
+            lengths == [3, 3, 4] && is_nhs_number(&three.concat())
+        });
+        one_piece || as_printed || is_nhs_number(&whole)
+    })
+}
+
+/// The runs of a text that are digits with single separators between them, each cut at its separators.
+fn runs_of_digits(text: &str) -> Vec<Vec<Vec<u32>>> {
+    let mut runs = Vec::new();
+    let mut pieces: Vec<Vec<u32>> = Vec::new();
+    let mut after_separator = false;
+    for c in text.chars() {
+        match (c.to_digit(10), pieces.last_mut()) {
+            (Some(digit), Some(piece)) if !after_separator => piece.push(digit),
+            (Some(digit), _) => pieces.push(vec![digit]),
+            (None, Some(_)) if !after_separator && is_separator(c) => {
+                after_separator = true;
+                continue;
             }
-            digits.clear();
-            gap = false;
+            (None, _) => runs.push(std::mem::take(&mut pieces)),
         }
+        after_separator = false;
     }
-    false
+    runs.push(pieces);
+    runs
+}
+
+/// Space, no-break and thin spaces, tab, hyphens and dashes. Not the full stop: amounts have one.
+fn is_separator(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' | '-' | '\u{2010}'..='\u{2013}'
+    )
+}
+
+fn is_nhs_number(digits: &[u32]) -> bool {
+    digits.len() == 10 && passes_check_digit(digits)
 }
 
 fn passes_check_digit(digits: &[u32]) -> bool {
@@ -55,8 +81,11 @@ mod tests {
         // 943 476 5919 is the specification's own example of a number that passes the check digit.
         for text in [
             "9434765919",
+            "on 12 943 476 5919",
+            "aged 83 9434765919",
+            "943\u{a0}476\u{a0}5919",
+            "9434 765 919",
             "patient 943 476 5919 complained",
-            "943-476-5919",
         ] {
             assert!(holds_nhs_number(text), "{text}");
         }
