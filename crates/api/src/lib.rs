@@ -7,10 +7,12 @@ pub mod cut;
 pub mod draft;
 pub mod error;
 pub mod facts;
+pub mod json;
 pub mod names;
 pub mod page;
 mod parse;
 pub mod read;
+pub mod view;
 
 /// Generated from `proto/`. The comments of the contract are the documentation.
 pub mod proto {

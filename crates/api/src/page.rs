@@ -250,7 +250,8 @@ mod tests {
 
         #[test]
         fn no_text_is_a_token_by_chance(page_token in ".{1,200}|([0-9a-f]{2}){1,100}") {
-            prop_assert!(page(&ListOrganisationsRequest { page_token, ..query("") }).is_err());
+            let request = ListOrganisationsRequest { page_token, ..query("") };
+            prop_assert!(page(&request).is_err());
         }
 
         #[test]

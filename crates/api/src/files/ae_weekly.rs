@@ -123,11 +123,15 @@ fn read_week(row: &Row<'_>, faults: &mut Faults) -> Parsed<Week> {
         && over > all
     {
         let what = format!("{over} waited over four hours and {all} attended: check both");
-        return row.cell("type1_over_4h").fault(faults, "NUMERATOR_ABOVE_DENOMINATOR", what);
+        return row
+            .cell("type1_over_4h")
+            .fault(faults, "NUMERATOR_ABOVE_DENOMINATOR", what);
     }
     if percent.is_some_and(|percent| percent > 100.0) {
         let what = "more than 100 percent within four hours: check it";
-        return row.cell("type1_pct_within_4h").fault(faults, "BAD_NUMBER", what);
+        return row
+            .cell("type1_pct_within_4h")
+            .fault(faults, "BAD_NUMBER", what);
     }
     let within = match (attendances, over, percent) {
         (Some(all), Some(over), _) => Some(all - over),

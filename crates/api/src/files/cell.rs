@@ -176,9 +176,7 @@ impl<'a> Cell<'a> {
         let number: f64 = text.parse().unwrap_or(f64::INFINITY);
         match Quantity::from_f64(number) {
             Ok(_) => Ok(Some(number)),
-            Err(error) => {
-                self.fault(faults, "BAD_NUMBER", format!("`{}` {error}", shown(text)))
-            }
+            Err(error) => self.fault(faults, "BAD_NUMBER", format!("`{}` {error}", shown(text))),
         }
     }
 
@@ -345,7 +343,12 @@ mod tests {
 
     #[test]
     fn numbers_are_digits_with_at_most_one_point() {
-        for (text, number) in [("0", 0.0), ("1234", 1234.0), ("12.5", 12.5), ("1.234", 1.234)] {
+        for (text, number) in [
+            ("0", 0.0),
+            ("1234", 1234.0),
+            ("12.5", 12.5),
+            ("1.234", 1.234),
+        ] {
             let mut faults = Faults::default();
             assert_eq!(cell(text, b',').decimal(&mut faults), Ok(Some(number)));
         }
@@ -353,18 +356,35 @@ mod tests {
             let code = code_of(|f| cell(bad, b',').decimal(f));
             assert_eq!(code, "THOUSANDS_SEPARATOR", "{bad}");
         }
-        for bad in ["n/a", "*", "95%", "£12", "1.2E+05", "NaN", "inf", ".5", "5."] {
+        for bad in [
+            "n/a", "*", "95%", "£12", "1.2E+05", "NaN", "inf", ".5", "5.",
+        ] {
             let code = code_of(|f| cell(bad, b',').decimal(f));
-            assert!(code == "NOT_A_NUMBER" || code == "THOUSANDS_SEPARATOR", "{bad}");
+            assert!(
+                code == "NOT_A_NUMBER" || code == "THOUSANDS_SEPARATOR",
+                "{bad}"
+            );
         }
-        for bad in ["-1", "0.0001", "9999999999999", "99999999999999999999999999"] {
-            assert_eq!(code_of(|f| cell(bad, b',').decimal(f)), "BAD_NUMBER", "{bad}");
+        for bad in [
+            "-1",
+            "0.0001",
+            "9999999999999",
+            "99999999999999999999999999",
+        ] {
+            assert_eq!(
+                code_of(|f| cell(bad, b',').decimal(f)),
+                "BAD_NUMBER",
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_point_before_three_digits_is_ambiguous_where_semicolons_separate() {
-        assert_eq!(code_of(|f| cell("1.234", b';').decimal(f)), "THOUSANDS_SEPARATOR");
+        assert_eq!(
+            code_of(|f| cell("1.234", b';').decimal(f)),
+            "THOUSANDS_SEPARATOR"
+        );
         let mut faults = Faults::default();
         assert_eq!(cell("0.125", b';').decimal(&mut faults), Ok(Some(0.125)));
         assert_eq!(cell("1.5", b';').decimal(&mut faults), Ok(Some(1.5)));
@@ -383,17 +403,31 @@ mod tests {
         let mut faults = Faults::default();
         assert_eq!(cell("-1234", b',').pence(&mut faults), Ok(Some(-1234)));
         assert_eq!(code_of(|f| cell("12.34", b',').pence(f)), "NOT_PENCE");
-        assert_eq!(code_of(|f| cell("1,234", b',').pence(f)), "THOUSANDS_SEPARATOR");
-        assert_eq!(code_of(|f| cell("99999999999999999999", b',').pence(f)), "BAD_NUMBER");
+        assert_eq!(
+            code_of(|f| cell("1,234", b',').pence(f)),
+            "THOUSANDS_SEPARATOR"
+        );
+        assert_eq!(
+            code_of(|f| cell("99999999999999999999", b',').pence(f)),
+            "BAD_NUMBER"
+        );
     }
 
     #[test]
     fn a_month_as_a_spreadsheet_shows_it_is_refused_with_the_remedy() {
         for bad in ["Mar-12", "01/03/2012", "03/2012", "1 March 2012", "40969"] {
-            assert_eq!(code_of(|f| cell(bad, b',').period(f)), "EXCEL_DATE", "{bad}");
+            assert_eq!(
+                code_of(|f| cell(bad, b',').period(f)),
+                "EXCEL_DATE",
+                "{bad}"
+            );
         }
         for bad in ["2012-3", "2012-13", "201203", "2012-03-01", "1989-12"] {
-            assert_eq!(code_of(|f| cell(bad, b',').period(f)), "BAD_PERIOD", "{bad}");
+            assert_eq!(
+                code_of(|f| cell(bad, b',').period(f)),
+                "BAD_PERIOD",
+                "{bad}"
+            );
         }
         assert_eq!(code_of(|f| cell("07/11/2010", b',').day(f)), "EXCEL_DATE");
         assert_eq!(code_of(|f| cell("2010-02-30", b',').day(f)), "BAD_DATE");

@@ -66,7 +66,8 @@ mod tests {
         let header = "org_code,period,marker,numerator,denominator,status,source\n";
         let read = |rows: &str| quality(format!("{header}{rows}").as_bytes()).unwrap();
         let a = read("RJ1,2012-03,RTT_ADM,90,100,final,a\nRJ2,2012-03,RTT_ADM,1,2,final,a\n");
-        let b = read("RJ1,2012-03,AE_4H_T1,95,100,provisional,b\nRJ1,2012-04,AE_4H_T1,5,10,final,b\n");
+        let b =
+            read("RJ1,2012-03,AE_4H_T1,95,100,provisional,b\nRJ1,2012-04,AE_4H_T1,5,10,final,b\n");
         let merged = merge_quality(a, b);
         assert_eq!(merged.len(), 3);
         assert_eq!(merged[0].status(), ReturnStatus::Provisional);
@@ -74,7 +75,11 @@ mod tests {
         let Some(Body::Quality(body)) = &merged[0].body else {
             panic!("a quality return")
         };
-        let markers: Vec<&str> = body.observations.iter().map(|o| o.marker.as_str()).collect();
+        let markers: Vec<&str> = body
+            .observations
+            .iter()
+            .map(|o| o.marker.as_str())
+            .collect();
         assert_eq!(markers, ["RTT_ADM", "AE_4H_T1"]);
         assert_eq!(merged[2].period, "2012-04");
     }

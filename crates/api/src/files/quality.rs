@@ -33,13 +33,7 @@ use crate::proto::events::v1::{
 
 const LAYOUT: Layout = Layout {
     format: "a quality file",
-    required: &[
-        "org_code",
-        "period",
-        "marker",
-        "numerator",
-        "denominator",
-    ],
+    required: &["org_code", "period", "marker", "numerator", "denominator"],
     optional: &[
         "breakdown",
         "missing",
@@ -140,7 +134,12 @@ pub(crate) fn check_status(
     faults: &mut Faults,
 ) {
     if status != first {
-        let name = |s| STATUSES.iter().find(|(_, t)| *t == s).map_or("", |(n, _)| n);
+        let name = |s| {
+            STATUSES
+                .iter()
+                .find(|(_, t)| *t == s)
+                .map_or("", |(n, _)| n)
+        };
         let what = format!(
             "{} here and {} in line {line}: {org} {period} is one return and has one status, write it in each of its rows",
             name(status),
@@ -211,8 +210,10 @@ fn read_value(row: &Row<'_>, faults: &mut Faults) -> Parsed<Value> {
         }
         (_, _, Some(_)) => {
             let reason = shown(row.text("missing")?);
-            let what = format!("there is a figure and a reason why there is none ({reason}): keep one");
-            row.cell("missing").fault(faults, "FIGURE_AND_MISSING", what)
+            let what =
+                format!("there is a figure and a reason why there is none ({reason}): keep one");
+            row.cell("missing")
+                .fault(faults, "FIGURE_AND_MISSING", what)
         }
     }
 }

@@ -218,10 +218,7 @@ fn observe(
 }
 
 /// Counts were read as quantities of at most 10^12, which a double holds exactly.
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "at most 10^12, far below 2^53"
-)]
+#[allow(clippy::cast_precision_loss, reason = "at most 10^12, far below 2^53")]
 pub(crate) fn exact(count: u64) -> f64 {
     count as f64
 }

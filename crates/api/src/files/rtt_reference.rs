@@ -81,7 +81,11 @@ pub fn rtt_reference(bytes: &[u8], options: &RttTree<'_>) -> Read<Vec<ReferenceF
             let what = format!(
                 "{org} is an organisation in some rows and a group or the root in others: nobody stands below itself"
             );
-            faults.push("GROUP_AND_ORGANISATION", format!("organisation {org}"), what);
+            faults.push(
+                "GROUP_AND_ORGANISATION",
+                format!("organisation {org}"),
+                what,
+            );
         }
     }
     let facts = root.map_or_else(Vec::new, |root| facts(&seen, root, options));

@@ -117,8 +117,11 @@ fn check_line(row: &Row<'_>, line: &SavingsLine, faults: &mut Faults) -> Parsed<
     let delivered = line.actual_pence.is_some() || line.actual_ytd_pence.is_some();
     let reason = line.missing() != Missing::Unspecified;
     if reason && (delivered || line.recurrent_pence.is_some()) {
-        let what = "there is a figure of what was delivered and a reason why there is none: keep one";
-        return row.cell("missing").fault(faults, "FIGURE_AND_MISSING", what);
+        let what =
+            "there is a figure of what was delivered and a reason why there is none: keep one";
+        return row
+            .cell("missing")
+            .fault(faults, "FIGURE_AND_MISSING", what);
     }
     if !reason && !delivered {
         let what = "there is no figure: fill in actual_pence or actual_ytd_pence, or say in the column missing why there is none";

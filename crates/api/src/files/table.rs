@@ -263,12 +263,7 @@ fn read_header(
 }
 
 /// Reports what no cell may hold and a row that does not fit the header; gives the columns that are unfit.
-fn check_row(
-    record: &StringRecord,
-    header: &Header,
-    line: u64,
-    faults: &mut Faults,
-) -> Vec<usize> {
+fn check_row(record: &StringRecord, header: &Header, line: u64, faults: &mut Faults) -> Vec<usize> {
     let mut unfit = Vec::new();
     let name = |i: usize| match header.names.get(i) {
         Some(name) if !name.is_empty() => name.clone(),
@@ -348,8 +343,8 @@ impl<'a> Lines<'a> {
             .unwrap_or(usize::MAX)
             .min(self.bytes.len());
         while let Some(&byte) = self.bytes.get(self.next) {
-            let ends = byte == b'\n'
-                || (byte == b'\r' && self.bytes.get(self.next + 1) != Some(&b'\n'));
+            let ends =
+                byte == b'\n' || (byte == b'\r' && self.bytes.get(self.next + 1) != Some(&b'\n'));
             if self.next >= offset && byte != b'\n' && byte != b'\r' {
                 break;
             }
