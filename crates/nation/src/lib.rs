@@ -1,18 +1,21 @@
-//! A simulated nation with a known truth: what real organisations might have returned where nobody published what they did.
+//! A simulated nation with a known truth: what real organisations might have returned where nobody published what
+//! they did.
 //!
-//! Savings returns by trust and month, and most quality markers by trust and month, were never published. This makes them up for real
-//! organisation codes that come from outside, calibrated to published totals ([`calibration`] cites each figure), so that demos, benchmarks
-//! and the scoring of rules have something to work on. Everything carries `simulated = true`. What is simulated says nothing about the
-//! organisation whose code it bears.
+//! Savings returns by trust and month, and most quality markers by trust and month, were never published. This makes
+//! them up for real organisation codes that come from outside, calibrated to published totals ([`calibration`] cites
+//! each figure), so that demos, benchmarks and the scoring of rules have something to work on. Everything carries
+//! `simulated = true`. What is simulated says nothing about the organisation whose code it bears.
 //!
-//! The [`Truth`] is known: who saves in a way that harms, and who, as controls, has only one of the two. Rules are scored against it.
+//! The [`Truth`] is known: who saves in a way that harms, and who, as controls, has only one of the two. Rules are
+//! scored against it.
 //!
-//! Pure: the seed decides everything; no clock, no I/O. An organisation's figures depend on the configuration, its own input and its part in the
-//! story, never on the order of the list or on who else is on it (except that the parts are given to a share of the list). Logarithms and
-//! exponentials are the platform's, so equal configurations give equal figures on one platform, and may differ in a last count on another.
+//! Pure: the seed decides everything; no clock, no I/O. An organisation's figures depend on the configuration, its
+//! own input and its part in the story, never on the order of the list or on who else is on it (except that the parts
+//! are given to a share of the list). Logarithms and exponentials are the platform's, so equal configurations give
+//! equal figures on one platform, and may differ in a last count on another.
 //!
-//! Limits: delivery does not differ between national and own schemes; amounts are in the money of the spend that comes in; denominators do
-//! not react to savings; no organisation opens, closes or merges; nothing is restated.
+//! Limits: delivery does not differ between national and own schemes; amounts are in the money of the spend that
+//! comes in; denominators do not react to savings; no organisation opens, closes or merges; nothing is restated.
 
 pub mod calibration;
 mod models;
@@ -60,8 +63,9 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// The programme's years: quality 2009-04 to 2013-03, savings 2010-04 to 2013-03; 6% of trusts harmed, 10% in each group of controls, onsets
-    /// 2011-10 to 2012-06; 1% of returns and 0.4% of figures missing; every fifth trust states savings since April only.
+    /// The programme's years: quality 2009-04 to 2013-03, savings 2010-04 to 2013-03; 6% of trusts harmed, 10% in
+    /// each group of controls, onsets 2011-10 to 2012-06; 1% of returns and 0.4% of figures missing; every fifth
+    /// trust states savings since April only.
     fn default() -> Self {
         let month = |year, month| Period::new(year, month).expect("a month of the calendar");
         Self {
@@ -98,7 +102,8 @@ pub struct TrustInput {
     pub annual_spend: Pence,
     /// Occupied bed days a month; `None`: in proportion to the spend (18,500 for £318m).
     pub bed_days_per_month: Option<f64>,
-    /// Returns the markers of acute care too; otherwise only those of all providers (complaints, sickness, falls, ulcers, never events).
+    /// Returns the markers of acute care too; otherwise only those of all providers (complaints, sickness, falls,
+    /// ulcers, never events).
     pub acute: bool,
 }
 
@@ -129,8 +134,8 @@ impl TrustInput {
 pub struct SimulatedTrust {
     /// Its code.
     pub org: OrgCode,
-    /// Schemes of all financial years, in order of their identifiers, as they stand at the end: milestones say when they were done, which
-    /// a scheme that has just been registered cannot know.
+    /// Schemes of all financial years, in order of their identifiers, as they stand at the end: milestones say when
+    /// they were done, which a scheme that has just been registered cannot know.
     pub schemes: Vec<Scheme>,
     /// Savings lines by month, in order of the scheme. A month without an entry was not sent.
     pub savings: BTreeMap<Period, Vec<SavingsLine>>,

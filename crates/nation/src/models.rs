@@ -1,9 +1,9 @@
 //! How each marker behaves: what is counted of what, at which level, how it moves.
 //!
-//! Eighteen markers of the catalogue that existed between 2009 and 2013 and that nobody published by trust and month in a form that is shipped.
-//! Published ones (waiting times, A&E) are not simulated. Denominators are the catalogue's typical ones of a medium trust. Levels are
-//! general knowledge of the national figures of those years; spreads are chosen so that persistent differences outweigh counting noise
-//! where counts are large.
+//! Eighteen markers of the catalogue that existed between 2009 and 2013 and that nobody published by trust and month
+//! in a form that is shipped. Published ones (waiting times, A&E) are not simulated. Denominators are the catalogue's
+//! typical ones of a medium trust. Levels are general knowledge of the national figures of those years; spreads are
+//! chosen so that persistent differences outweigh counting noise where counts are large.
 
 use qipp_domain::marker::QualityDomain::{
     self, Access, Activity, Effectiveness, Experience, Safety, Workforce,
@@ -43,7 +43,8 @@ pub(crate) struct Model {
     pub(crate) trigger: bool,
     pub(crate) kind: Kind,
     pub(crate) base: Base,
-    /// National level on the natural scale at some months; between them it moves evenly on the link scale, outside it stands still.
+    /// National level on the natural scale at some months; between them it moves evenly on the link scale, outside it
+    /// stands still.
     pub(crate) path: &'static [((i16, i8), f64)],
     /// Which way is worse on the link scale: 1 up, -1 down.
     pub(crate) adverse: f64,
@@ -326,7 +327,8 @@ impl Model {
         1.0 / self.events(size, level).max(1.0).sqrt()
     }
 
-    /// Information in a month: events for a rate, the binomial variance for a proportion (which is about the rarer outcome's count).
+    /// Information in a month: events for a rate, the binomial variance for a proportion (which is about the rarer
+    /// outcome's count).
     pub(crate) fn events(&self, size: f64, level: f64) -> f64 {
         match self.kind {
             Kind::Proportion => size * level * (1.0 - level),

@@ -40,8 +40,8 @@ impl Purpose {
     }
 }
 
-/// Random numbers of one organisation (`None`: the nation) and one purpose. Seed and code are the key, the purpose is the stream, so nothing
-/// is hashed and nothing can collide.
+/// Random numbers of one organisation (`None`: the nation) and one purpose. Seed and code are the key, the purpose is
+/// the stream, so nothing is hashed and nothing can collide.
 pub(crate) fn stream(seed: u64, org: Option<OrgCode>, purpose: Purpose) -> ChaCha8Rng {
     let mut key = [0_u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -1,8 +1,9 @@
 //! Quality returns: markers that drift, share their weather, and sometimes slip.
 //!
-//! On the link scale (logit for proportions, log for rates) a trust's month is: national level + season + month effect that all share + the
-//! trust's own level + autocorrelated heavy-tailed noise, a part of which the trust's markers share + the slip, if there is one. Counts are then
-//! drawn around it, so that there is more spread than counting alone would give.
+//! On the link scale (logit for proportions, log for rates) a trust's month is: national level + season + month
+//! effect that all share + the trust's own level + autocorrelated heavy-tailed noise, a part of which the trust's
+//! markers share + the slip, if there is one. Counts are then drawn around it, so that there is more spread than
+//! counting alone would give.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -53,7 +54,8 @@ impl Size {
     }
 }
 
-/// What is the same for all trusts: for each model and month the national level with season and month effect, link scale.
+/// What is the same for all trusts: for each model and month the national level with season and month effect, link
+/// scale.
 #[derive(Debug)]
 pub(crate) struct Weather {
     months: Vec<Period>,

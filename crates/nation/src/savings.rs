@@ -98,7 +98,8 @@ impl Ledger {
         self.actual = self.actual + actual;
     }
 
-    /// Expected for the year: the rest of the plan, at the mean of the rate so far and of the full plan, because forecasts hope.
+    /// Expected for the year: the rest of the plan, at the mean of the rate so far and of the full plan, because
+    /// forecasts hope.
     fn forecast(&self, plan: &Plan) -> Pence {
         let year: Pence = plan.scheme.planned.iter().copied().sum();
         let so_far = if self.planned.0 > 0 {

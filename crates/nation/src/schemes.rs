@@ -23,8 +23,8 @@ pub(crate) struct Plan {
     pub(crate) recurrent_part: f64,
 }
 
-/// What a trust's own schemes are about: how often (weights), what people call it, and the markers that such a scheme declares (`true`: to guard
-/// against harm). Weights are chosen.
+/// What a trust's own schemes are about: how often (weights), what people call it, and the markers that such a scheme
+/// declares (`true`: to guard against harm). Weights are chosen.
 type Kind = (
     SchemeCategory,
     u32,
@@ -255,7 +255,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Posts and budgets on top of the plan, level from the onset (in later years from April) to March; nothing is declared.
+    /// Posts and budgets on top of the plan, level from the onset (in later years from April) to March; nothing is
+    /// declared.
     fn write_jump(&mut self, monthly: f64, start: Period) {
         let months = 12 - usize::try_from(start.months_since(self.april)).unwrap_or(0);
         for (category, title, pay, part) in [
@@ -383,7 +384,8 @@ impl Writer<'_> {
         }
     }
 
-    /// The markers of the kind that exist when the scheme starts and that the trust returns; sickness absence when there are none.
+    /// The markers of the kind that exist when the scheme starts and that the trust returns; sickness absence when
+    /// there are none.
     fn links(&self, kind: &Kind, start: Period) -> Vec<LinkedMarker> {
         let exists = |code: &str| {
             MODELS.iter().any(|model| {

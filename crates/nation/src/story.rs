@@ -32,16 +32,19 @@ pub struct Truth {
     pub org: OrgCode,
     /// What.
     pub kind: TruthKind,
-    /// First month in which savings, quality or both differ from what they would have been. A slip reaches its size in the third month.
+    /// First month in which savings, quality or both differ from what they would have been. A slip reaches its size
+    /// in the third month.
     pub from: Period,
     /// First month in which a slip is over; `None`: it lasts to the end. Savings that have jumped stay.
     pub until: Option<Period>,
     /// Markers that slip, in order of their code; empty for `SavingsOnly`.
     pub markers: Vec<MarkerCode>,
-    /// Size of the slip at its height: adverse shift in the organisation's own standard deviations of the marker in stable times
-    /// (persistent and counting noise together), on the logit scale for proportions and the log scale for rates. 0 for `SavingsOnly`.
+    /// Size of the slip at its height: adverse shift in the organisation's own standard deviations of the marker in
+    /// stable times (persistent and counting noise together), on the logit scale for proportions and the log scale
+    /// for rates. 0 for `SavingsOnly`.
     pub effect_sd: f64,
-    /// Extra monthly plan from `from` on, as a part of the mean monthly plan of the organisation's own schemes that year. 0 for `QualityOnly`.
+    /// Extra monthly plan from `from` on, as a part of the mean monthly plan of the organisation's own schemes that
+    /// year. 0 for `QualityOnly`.
     pub savings_jump: f64,
     /// What happened, for people.
     pub story: &'static str,
@@ -153,8 +156,8 @@ fn write(
     }
 }
 
-/// Four to six trigger markers in at least two domains. The first two, of different domains, have a full baseline of 24 months wherever the
-/// markers allow it, because rules judge others by trial limits only.
+/// Four to six trigger markers in at least two domains. The first two, of different domains, have a full baseline of
+/// 24 months wherever the markers allow it, because rules judge others by trial limits only.
 fn slipping(
     config: &Config,
     trust: &TrustInput,

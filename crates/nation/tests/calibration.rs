@@ -133,7 +133,8 @@ fn four_tenths_of_the_plan_are_national() {
     }
 }
 
-/// Delivered since April and planned since April, from what a trust states in the last month of a year in which all returns came.
+/// Delivered since April and planned since April, from what a trust states in the last month of a year in which all
+/// returns came.
 fn delivered(trust: &SimulatedTrust, year: i16) -> Option<f64> {
     let months = months_of(year);
     let mut plan = Pence(0);
@@ -324,8 +325,8 @@ fn slipping_markers_move_by_what_the_truth_says_and_others_do_not() {
     assert!(rest.abs() < 0.25, "{rest}");
 }
 
-/// Delivered in the three months up to `end` over the same months a year before, without national items, as R01 sees it. From plans, which
-/// every trust states.
+/// Delivered in the three months up to `end` over the same months a year before, without national items, as R01 sees
+/// it. From plans, which every trust states.
 fn own_rise(trust: &SimulatedTrust, end: Period) -> f64 {
     let three = |end: Period| {
         let own = |s: &Scheme| !s.category.is_outside_r01();

@@ -71,8 +71,8 @@ pub(crate) fn correlation(pairs: &[(f64, f64)]) -> f64 {
     sxy / (sxx * syy).sqrt()
 }
 
-/// By organisation and month: logit (proportions) or log (rates), oriented so that plus is adverse, less the median over all
-/// organisations of the month.
+/// By organisation and month: logit (proportions) or log (rates), oriented so that plus is adverse, less the median
+/// over all organisations of the month.
 pub(crate) type Residuals = BTreeMap<OrgCode, BTreeMap<Period, f64>>;
 
 /// The residuals of one marker; `proportion` and `adverse` (1 or -1) describe it.
