@@ -30,7 +30,7 @@ pub struct YearPlan {
 /// * 2010-11: 4.5%. Aggregates: foundation trusts planned 4.4% of operating costs; London providers delivered 4.8% of
 ///   turnover.
 /// * 2011-12: 5.5%. Aggregates: 131 acute trusts planned 6.0% of turnover on average, 30% up on 2010-11 (so 4.6%
-///   before); foundation trusts planned less; 4% a year nationally.
+///   before). The median is chosen below that: it is an average with a long tail, and of acute trusts only.
 /// * 2012-13 and later: 5.1%. Domain report section 1: trusts set about 5% yearly (King's Fund).
 ///
 /// The government meant 40% to come from national action (aggregates, England, 2011-12 to 2014-15). Before the
