@@ -85,33 +85,37 @@ pub fn transitions(
     let open = standing
         .iter()
         .find(|(_, standing)| standing.stage != Stage::Closed);
-    if let Some((id, standing)) = open {
-        let (period, finding) = not_before(evaluated, standing, again);
-        if let Some(finding) = finding {
-            return follow(id, standing, finding).into_iter().collect();
-        }
-        let seen = Evaluated {
-            period,
-            finding: None,
-            ..evaluated.clone()
+    let Some((id, last)) = open else {
+        return match &evaluated.finding {
+            None => all_ends(&standing, evaluated, again),
+            Some(finding)
+                if standing
+                    .iter()
+                    .any(|(_, closed)| says_nothing_new(closed.finding, finding)) =>
+            {
+                Vec::new()
+            }
+            Some(finding) => vec![raise(book, finding)],
         };
-        return all_ends(&standing_alerts(book, known, evaluated.rule), &seen, again);
+    };
+    let (period, finding) = not_before(evaluated, last, again);
+    if let Some(finding) = finding {
+        return follow(id, last, finding).into_iter().collect();
     }
-    match &evaluated.finding {
-        None => all_ends(&standing, evaluated, again),
-        Some(finding)
-            if standing
-                .iter()
-                .any(|(_, closed)| says_nothing_new(closed.finding, finding)) =>
-        {
-            Vec::new()
-        }
-        Some(finding) => vec![AlertFact::Evaluated {
-            alert_id: new_id(book, finding),
-            transition: opening(finding),
-            finding: finding.clone(),
-        }],
-    }
+    let gone = Evaluated {
+        period,
+        finding: None,
+        ..evaluated.clone()
+    };
+    let mut facts = all_ends(&standing, &gone, again);
+    // Looking at an earlier month than the alert did: the later one is withdrawn, and the earlier one is a question of its own.
+    facts.extend(
+        evaluated
+            .finding
+            .as_ref()
+            .map(|finding| raise(book, finding)),
+    );
+    facts
 }
 
 /// Alerts of the rule whose finding holds or is suppressed, closed ones included.
@@ -141,6 +145,14 @@ fn not_before(
         (last_seen, again.find(evaluated.rule, last_seen))
     } else {
         (evaluated.period, evaluated.finding.clone())
+    }
+}
+
+fn raise(book: Option<&AlertBook>, finding: &Finding) -> AlertFact {
+    AlertFact::Evaluated {
+        alert_id: new_id(book, finding),
+        transition: opening(finding),
+        finding: finding.clone(),
     }
 }
 
@@ -192,8 +204,11 @@ fn end(
 ) -> Option<AlertFact> {
     let rule = evaluated.rule;
     let last_seen = standing.finding.period;
-    let restated = rule.looks_at == LooksAt::Figures
-        && (evaluated.period <= last_seen || again.find(rule, last_seen).is_none());
+    let gone_there = evaluated.period == last_seen || again.find(rule, last_seen).is_none();
+    if evaluated.period < last_seen && !gone_there {
+        return None;
+    }
+    let restated = rule.looks_at == LooksAt::Figures && gone_there;
     let waiting = evaluated.period.months_since(last_seen) < WINDOW
         && !again.can_judge(rule, standing.finding, evaluated.period);
     let (transition, period) = match (restated, waiting) {
