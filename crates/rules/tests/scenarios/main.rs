@@ -1,5 +1,10 @@
 //! Scenarios: given returns, benchmarks and reference facts; when a month is looked at; then this is asked.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a fixture that does not hold is a failed test"
+)]
+
 mod fixture;
 mod nation;
 mod r01;

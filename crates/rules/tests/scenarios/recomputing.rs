@@ -37,8 +37,11 @@ fn a_recorded_finding_is_recomputed_exactly_after_later_returns_and_rules() {
     }
 }
 
-fn rule_set(rules: &[(&str, bool, &[(&str, f64)])]) -> ReferenceFact {
-    let setting = |(rule, enabled, parameters): &(&str, bool, &[(&str, f64)])| {
+/// A rule, whether it is evaluated, and its parameters.
+type Setting<'a> = (&'a str, bool, &'a [(&'a str, f64)]);
+
+fn rule_set(rules: &[Setting<'_>]) -> ReferenceFact {
+    let setting = |(rule, enabled, parameters): &Setting<'_>| {
         let parameters = parameters
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value))
@@ -80,7 +83,6 @@ fn a_rule_set_changes_a_parameter_and_is_cited() {
     );
     assert_eq!(
         trust
-            .clone()
             .rules("R01", true, &[("rising_factor", 1.3)])
             .finds("R01"),
         None

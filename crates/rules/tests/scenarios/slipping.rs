@@ -67,9 +67,7 @@ fn two_of_three_months_at_two_sigmas_are_a_slip_when_all_three_are_adverse() {
             .slip("AE_4H", NOW)
     ));
     assert!(!slips(
-        &two.clone()
-            .worse("AE_4H", -0.5, &["2012-05"])
-            .slip("AE_4H", NOW)
+        &two.worse("AE_4H", -0.5, &["2012-05"]).slip("AE_4H", NOW)
     ));
     assert!(!slips(
         &trust()
