@@ -17,7 +17,8 @@ use crate::changes::{Changes, Feeds};
 use crate::digest::digest_of;
 use crate::error::{ProjectionError, WaitError};
 use crate::lane::domain_cut;
-use crate::run;
+use crate::run::{self, Signals};
+use crate::start;
 use crate::state::{Decoder, Parked, State};
 
 /// Where checkpoints are kept.
@@ -143,8 +144,13 @@ impl Follower {
     ) -> Result<Self, ProjectionError> {
         let abandoned = CancellationToken::new();
         let guard = Arc::new(abandoned.clone().drop_guard());
-        let shared = Arc::new(Shared::new(log, State::default()));
-        run::spawn(Arc::clone(&shared), config, shutdown, abandoned)?;
+        let (state, saver) = start::open(&*log, &config).await?;
+        let shared = Arc::new(Shared::new(log, state));
+        let signals = Signals {
+            shutdown,
+            abandoned,
+        };
+        run::spawn(Arc::clone(&shared), &config, saver, signals)?;
         Ok(Self {
             shared,
             _abandon: guard,
@@ -158,10 +164,10 @@ impl Follower {
         View(self.shared.read())
     }
 
-    /// The cut that everything is folded up to, without waiting for anything.
+    /// The cut that everything is folded up to. Not to be called while a view is held: that has one.
     #[must_use]
     pub fn cut(&self) -> Cut {
-        self.shared.standing.borrow().cut.clone()
+        self.shared.read().cut.clone()
     }
 
     /// Resolves when everything in `cut` is folded.

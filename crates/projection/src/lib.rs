@@ -13,7 +13,8 @@
 //! |---|---|
 //! | `follower.rs` | what a service holds in its hands: views, waiting, progress |
 //! | `state.rs` | applying records to the nation; what is parked and why |
-//! | `run.rs` | the thread that folds, and when it checkpoints |
+//! | `run.rs` | the thread that folds |
+//! | `saver.rs` | when a checkpoint is made |
 //! | `changes.rs` | which keys changed, for evaluators |
 //! | `checkpoint.rs` | a checkpoint as bytes, and what has to hold of them |
 //! | `store.rs` | the store (sled) that keeps them |
@@ -23,13 +24,17 @@
 //! | `digest.rs` | the digest |
 
 mod changes;
+mod checkpoint;
 mod digest;
 mod error;
 mod fold_to;
 mod follower;
 mod lane;
 mod run;
+mod saver;
+mod start;
 mod state;
+mod store;
 
 pub use changes::Changes;
 pub use digest::digest_of;

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
+use qipp_domain::Cut;
+use qipp_domain::nation::Key;
 use qipp_eventlog::{LogError, Record, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ProjectionError;
-use crate::follower::{FollowerConfig, Shared};
+use crate::follower::{Checkpointed, FollowerConfig, Shared};
 use crate::lane::lane_of;
+use crate::saver::Saver;
 use crate::state::{Decoder, Prepared};
 
 /// Records applied under one hold of the lock: some milliseconds at most, which is what a reader may have to wait.
@@ -27,32 +30,48 @@ type Lane = (Topic, u16);
 /// Starts the thread.
 pub(crate) fn spawn(
     shared: Arc<Shared>,
-    config: FollowerConfig,
-    shutdown: CancellationToken,
-    abandoned: CancellationToken,
+    config: &FollowerConfig,
+    saver: Option<Saver>,
+    signals: Signals,
 ) -> Result<(), ProjectionError> {
-    let failed = |error: std::io::Error| ProjectionError::Start {
-        cause: error.to_string(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
     let ending = Ending(Arc::clone(&shared));
-    let mut fold = Fold {
+    let fold = Fold {
         tails: SelectAll::new(),
         retrying: BTreeSet::new(),
         decode: config.decode,
+        idle: config.checkpoint_when_idle_for,
+        saver,
         shared,
     };
     let work = move || {
-        let why = runtime.block_on(fold.run(&shutdown, &abandoned));
-        drop(runtime);
+        let why = run(fold, &signals);
+        // Only now, with the store released, may anybody think that it is over.
         ending.0.stop(&why);
     };
     let thread = std::thread::Builder::new().name("qipp-fold".into());
-    thread.spawn(work).map_err(failed)?;
-    Ok(())
+    let started = thread.spawn(work);
+    started.map(drop).map_err(|error| ProjectionError::Start {
+        cause: error.to_string(),
+    })
+}
+
+fn run(mut fold: Fold, signals: &Signals) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(fold.run(signals)),
+        Err(error) => format!("it could not be started: {error}"),
+    }
+}
+
+/// What ends a fold.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// In order, with a last checkpoint.
+    pub(crate) shutdown: CancellationToken,
+    /// At once.
+    pub(crate) abandoned: CancellationToken,
 }
 
 /// Wakes whoever waits even if the fold panics.
@@ -70,37 +89,89 @@ type Arrival = (Lane, Option<Result<Vec<Record>, LogError>>);
 struct Fold {
     shared: Arc<Shared>,
     decode: Decoder,
+    idle: Duration,
+    /// Nothing when nothing is to be kept, or once writing has failed.
+    saver: Option<Saver>,
     tails: SelectAll<BoxStream<'static, Arrival>>,
     retrying: BTreeSet<Lane>,
 }
 
+/// What the fold wakes up for.
+enum Wake {
+    Abandoned,
+    Shutdown,
+    Arrived(Option<Arrival>),
+    Saved(Result<Cut, String>),
+    Idle,
+}
+
 impl Fold {
     /// Folds until told to stop, or until it cannot go on; answers why.
-    async fn run(&mut self, shutdown: &CancellationToken, abandoned: &CancellationToken) -> String {
+    async fn run(&mut self, signals: &Signals) -> String {
         for lane in self.shared.log.layout().all() {
             self.follow(lane, Duration::ZERO);
         }
         loop {
-            let arrival = tokio::select! {
-                biased;
-                () = abandoned.cancelled() => return "nobody holds it any more".into(),
-                () = shutdown.cancelled() => return "it was told to".into(),
-                arrival = self.tails.next() => arrival,
-            };
-            let Some((lane, event)) = arrival else {
-                return "the log was closed".into();
-            };
-            match event {
-                Some(Ok(batch)) => self.apply(&batch),
-                Some(Err(error)) => {
-                    if let Err(why) = self.tolerate(lane, &error) {
-                        return why;
-                    }
+            let ended = match self.wake(signals).await {
+                Wake::Abandoned => return "nobody holds it any more".into(),
+                Wake::Shutdown => Err("it was told to".into()),
+                Wake::Arrived(arrival) => self.arrived(arrival),
+                Wake::Saved(saved) => {
+                    self.saved(saved.map(Some));
+                    Ok(())
                 }
-                None if self.retrying.remove(&lane) => self.follow(lane, RETRY),
-                None => return "the log was closed".into(),
+                Wake::Idle => {
+                    self.checkpoint();
+                    Ok(())
+                }
+            };
+            if let Err(why) = ended {
+                self.save_the_rest().await;
+                return why;
             }
         }
+    }
+
+    async fn wake(&mut self, signals: &Signals) -> Wake {
+        let idle = match &self.saver {
+            Some(saver) if saver.is_behind() => Some(self.idle),
+            _ => None,
+        };
+        let idle = async {
+            match idle {
+                Some(idle) => tokio::time::sleep(idle).await,
+                None => std::future::pending().await,
+            }
+        };
+        let saved = async {
+            match &mut self.saver {
+                Some(saver) => saver.finished().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = signals.abandoned.cancelled() => Wake::Abandoned,
+            () = signals.shutdown.cancelled() => Wake::Shutdown,
+            saved = saved => Wake::Saved(saved),
+            arrival = self.tails.next() => Wake::Arrived(arrival),
+            () = idle => Wake::Idle,
+        }
+    }
+
+    /// Takes what came from a lane. An error says why folding ends.
+    fn arrived(&mut self, arrival: Option<Arrival>) -> Result<(), String> {
+        let closed = || Err("the log was closed".into());
+        let Some((lane, event)) = arrival else {
+            return closed();
+        };
+        match event {
+            Some(Ok(batch)) => self.apply(&batch),
+            Some(Err(error)) => self.tolerate(lane, &error)?,
+            None if self.retrying.remove(&lane) => self.follow(lane, RETRY),
+            None => return closed(),
+        }
+        Ok(())
     }
 
     /// Tails a lane from where the state stands, after a pause. Lanes take turns, batch by batch.
@@ -135,25 +206,75 @@ impl Fold {
 
     fn apply(&mut self, batch: &[Record]) {
         for slice in batch.chunks(SLICE) {
-            let prepared = slice
-                .iter()
-                .map(|record| Prepared::new(record, self.decode))
-                .collect();
-            self.apply_slice(prepared);
+            let bytes = slice.iter().map(|r| r.key.len() + r.payload.len());
+            let bytes: usize = bytes.sum();
+            let prepared = slice.iter().map(|r| Prepared::new(r, self.decode));
+            let touched = self.apply_slice(prepared.collect());
+            if let Some(saver) = &mut self.saver {
+                saver.note(&touched, slice.len() as u64, bytes as u64);
+                if saver.is_due() {
+                    self.checkpoint();
+                }
+            }
         }
     }
 
-    fn apply_slice(&mut self, prepared: Vec<Prepared>) {
-        let cut = {
+    fn apply_slice(&mut self, prepared: Vec<Prepared>) -> BTreeSet<Key> {
+        let touched = {
             let state = self.shared.state.write();
             let mut state = state.unwrap_or_else(PoisonError::into_inner);
             let touched = state.apply(prepared);
+            // Still locked, and the feeds first: whoever waited for a cut finds its changes reported, and whoever is told of
+            // a change finds its cut in the state.
             if !touched.is_empty() {
                 self.shared.feeds.report(&touched, &state.cut);
             }
-            state.cut.clone()
+            let standing = &self.shared.standing;
+            standing.send_modify(|standing| standing.cut.clone_from(&state.cut));
+            touched
         };
-        self.shared.standing.send_modify(|s| s.cut = cut);
         self.shared.progress.send_modify(|progress| *progress += 1);
+        touched
+    }
+
+    fn checkpoint(&mut self) {
+        if let Some(saver) = &mut self.saver
+            && saver.is_behind()
+        {
+            // Only this thread writes the state, so readers go on while it is encoded.
+            saver.begin(&self.shared.read());
+        }
+    }
+
+    async fn save_the_rest(&mut self) {
+        if let Some(saver) = &mut self.saver {
+            let settled = saver.settle().await;
+            self.saved(settled);
+        }
+        self.checkpoint();
+        if let Some(saver) = &mut self.saver {
+            let settled = saver.settle().await;
+            self.saved(settled);
+        }
+    }
+
+    /// Makes known what was saved, or that nothing will be any more.
+    fn saved(&mut self, saved: Result<Option<Cut>, String>) {
+        match saved {
+            Ok(None) => {}
+            Ok(Some(cut)) => self.shared.checkpointed.send_modify(|checkpointed| {
+                checkpointed.count += 1;
+                checkpointed.cut = cut;
+            }),
+            Err(cause) => {
+                tracing::error!(
+                    cause,
+                    "a checkpoint could not be written: none is until the next start, which will fold more of the log"
+                );
+                self.saver = None;
+                let failed = |checkpointed: &mut Checkpointed| checkpointed.failed = Some(cause);
+                self.shared.checkpointed.send_modify(failed);
+            }
+        }
     }
 }

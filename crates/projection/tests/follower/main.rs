@@ -1,0 +1,11 @@
+//! Following a log: what must be true of views, waits, checkpoints and parking, through the public interface only.
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a failed expectation is a failed test"
+)]
+
+mod checkpoints;
+mod fixture;
+mod folding;
+mod parking;
+mod properties;
