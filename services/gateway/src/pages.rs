@@ -1,0 +1,88 @@
+//! The small pages: index, health, readiness, and what is said to those who lost their way.
+//!
+//! No dashboard, and nothing about any organisation.
+
+use axum::extract::Request;
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use qipp_api::error::Code;
+use serde_json::json;
+
+use crate::answer::{Failure, json_response};
+use crate::context::request_id;
+
+/// JSON that is at hand as text.
+#[derive(Clone, Debug)]
+pub(crate) struct Json(pub(crate) Bytes);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        json_response(StatusCode::OK, self.0)
+    }
+}
+
+const INDEX: &str = "<!doctype html>
+<html lang=\"en\">
+<meta charset=\"utf-8\">
+<title>QIPP Watch</title>
+<h1>QIPP Watch</h1>
+<p>Savings and quality of NHS organisations, and the questions that arise when one rises while the other slips.
+<ul>
+<li><a href=\"/openapi.json\">/openapi.json</a>: every address of this service, as OpenAPI 3.1
+<li><a href=\"/v1/status\">/v1/status</a>: what is in the log (needs a key)
+<li>/v1/alerts/watch: alerts as they happen, as server-sent events (needs a key)
+<li><a href=\"/healthz\">/healthz</a>: the process is up
+<li><a href=\"/readyz\">/readyz</a>: it can answer
+</ul>
+";
+
+/// Names the addresses.
+pub(crate) async fn index() -> Html<&'static str> {
+    Html(INDEX)
+}
+
+/// The process is up.
+pub(crate) async fn healthy() -> Response {
+    json_response(StatusCode::OK, json!({"status": "up"}).to_string())
+}
+
+/// The process can answer, or what it waits for.
+pub(crate) fn ready(state: Result<(), String>) -> Response {
+    match state {
+        Ok(()) => json_response(StatusCode::OK, json!({"status": "ready"}).to_string()),
+        Err(waiting) => json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "not ready", "waiting": waiting}).to_string(),
+        ),
+    }
+}
+
+/// An address that is not there.
+pub(crate) async fn not_found(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let message = format!("there is nothing at {path}: see /openapi.json for every address");
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        Code::NotFound,
+        "UNKNOWN_PATH",
+        message,
+    )
+    .into_response(request_id(request.headers()))
+}
+
+/// A method that the address does not take.
+pub(crate) async fn method_not_allowed(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let message = format!(
+        "{path} does not take {}: see the header `allow`, or /openapi.json",
+        request.method()
+    );
+    let failure = Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::Unimplemented,
+        "METHOD_NOT_ALLOWED",
+        message,
+    );
+    failure.into_response(request_id(request.headers()))
+}

@@ -1,0 +1,150 @@
+//! One call: path, query and body to a request message, the answer to JSON.
+//!
+//! Never interprets either of them.
+
+use axum::body::Body;
+use axum::extract::{Query, RawPathParams, Request};
+use axum::response::Response;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use prost::Message as _;
+use prost_reflect::MessageDescriptor;
+use qipp_api::error::Code;
+
+use crate::answer::{Failure, json_response};
+use crate::context::{grpc_request, request_id, timeout};
+use crate::routes::{Route, Verb};
+use crate::{Gateway, transcode};
+
+/// A route with its descriptors.
+pub(crate) struct Call {
+    verb: Verb,
+    path: PathAndQuery,
+    input: MessageDescriptor,
+    output: MessageDescriptor,
+}
+
+impl Call {
+    pub(crate) fn of(route: &Route) -> Self {
+        let rpc =
+            transcode::rpc(route.rpc).expect("a test holds the route table against the contract");
+        let path = format!("/{}", route.rpc)
+            .parse()
+            .expect("names of rpcs are fit for a path");
+        Self {
+            verb: route.verb,
+            path,
+            input: rpc.input(),
+            output: rpc.output(),
+        }
+    }
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    call: &Call,
+    params: &RawPathParams,
+    request: Request,
+) -> Response {
+    let id = request_id(request.headers()).to_owned();
+    match try_answer(gateway, call, params, request).await {
+        Ok(json) => json_response(StatusCode::OK, json),
+        Err(failure) => failure.into_response(&id),
+    }
+}
+
+async fn try_answer(
+    gateway: &Gateway,
+    call: &Call,
+    params: &RawPathParams,
+    request: Request,
+) -> Result<Vec<u8>, Failure> {
+    let (parts, body) = request.into_parts();
+    let timeout = timeout(
+        &parts.headers,
+        &gateway.config,
+        gateway.config.default_timeout,
+    )?;
+    let query = query_of(&parts.uri)?;
+    let json = match call.verb {
+        Verb::Get => Bytes::new(),
+        Verb::Post => {
+            expect_content_type(&parts.headers, "json")?;
+            read_body(&parts.headers, body, gateway.config.max_body_bytes).await?
+        }
+    };
+    let mut message = transcode::from_json(call.input.clone(), &json)?;
+    let query = query
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    transcode::set_parameters(&mut message, params.iter().chain(query))?;
+
+    let mut request = grpc_request(&parts.headers, Bytes::from(message.encode_to_vec()));
+    request.set_timeout(timeout);
+    let bytes = gateway
+        .backend
+        .unary(call.path.clone(), request, timeout)
+        .await?;
+    transcode::to_json(call.output.clone(), bytes)
+}
+
+/// The query, name by name.
+pub(crate) fn query_of(uri: &Uri) -> Result<Vec<(String, String)>, Failure> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    query
+        .map(|Query(pairs)| pairs)
+        .map_err(|error| Failure::invalid("BAD_QUERY", error.to_string()))
+}
+
+/// A body of another kind than it says would be read wrongly; one that says nothing is taken for what it should be.
+pub(crate) fn expect_content_type(headers: &HeaderMap, kind: &str) -> Result<(), Failure> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let given = given.to_str().unwrap_or_default().to_ascii_lowercase();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.rsplit(['/', '+']).next() == Some(kind) {
+        return Ok(());
+    }
+    let message = format!("the body is said to be `{essence}`: this address takes {kind}");
+    Err(Failure::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::InvalidArgument,
+        "UNSUPPORTED_MEDIA_TYPE",
+        message,
+    ))
+}
+
+/// The body, up to a limit.
+pub(crate) async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let too_large = || {
+        let message = format!("the body is larger than {limit} bytes: send it in parts");
+        Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::ResourceExhausted,
+            "BODY_TOO_LARGE",
+            message,
+        )
+    };
+    let stated = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if stated.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Failure::invalid(
+            "BODY_BROKEN",
+            format!("the body did not arrive whole: {error}"),
+        )),
+    }
+}
