@@ -1,1 +1,96 @@
-//! qipp-alerts
+//! Alerts: evaluates the rules, appends what changed, streams it to watchers, and takes the acts of people.
+//!
+//! It never decides by itself what is wrong in an organisation: it asks, with the evidence. Entry point: [`build`], which gives the
+//! service and the [`Evaluator`] to run beside it.
+
+mod act;
+mod evaluator;
+mod list;
+mod national;
+mod watch;
+
+use qipp_api::proto::alerts::v1 as wire;
+use qipp_api::proto::alerts::v1::alerts_service_server::{AlertsService, AlertsServiceServer};
+use qipp_domain::Cut;
+use qipp_serving::{Caller, Deps, answer};
+use tokio::sync::watch as channel;
+use tonic::{Request, Response, Status};
+
+pub use evaluator::Evaluator;
+
+/// Limits and choices of the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Largest request, bytes.
+    pub max_message_bytes: usize,
+    /// Share of the expected organisations that have to have returned a marker before its national value is published, 0 to 1.
+    pub quorum: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_message_bytes: 256 << 10, quorum: 0.8 }
+    }
+}
+
+/// Builds the service, and the evaluator that has to run beside it.
+#[must_use]
+pub fn build(config: Config, deps: Deps) -> (AlertsServiceServer<Alerts>, Evaluator) {
+    let (evaluator, evaluated) = Evaluator::new(config, deps.clone());
+    let service = AlertsServiceServer::new(Alerts { deps, evaluated }).max_decoding_message_size(config.max_message_bytes);
+    (service, evaluator)
+}
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    deps: Deps,
+    /// The cut up to which the rules have been evaluated.
+    evaluated: channel::Receiver<Cut>,
+}
+
+#[tonic::async_trait]
+impl AlertsService for Alerts {
+    type WatchAlertsStream = watch::Events;
+
+    async fn list_alerts(
+        &self,
+        request: Request<wire::ListAlertsRequest>,
+    ) -> Result<Response<wire::ListAlertsResponse>, Status> {
+        answer!(self, request, list)
+    }
+
+    async fn get_alert(&self, request: Request<wire::GetAlertRequest>) -> Result<Response<wire::GetAlertResponse>, Status> {
+        answer!(self, request, get)
+    }
+
+    async fn watch_alerts(
+        &self,
+        request: Request<wire::WatchAlertsRequest>,
+    ) -> Result<Response<Self::WatchAlertsStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let events = self.watch(&caller, request.into_inner()).map_err(|error| caller.status(error))?;
+        Ok(Response::new(events))
+    }
+
+    async fn act_on_alert(
+        &self,
+        request: Request<wire::ActOnAlertRequest>,
+    ) -> Result<Response<wire::ActOnAlertResponse>, Status> {
+        answer!(self, request, act)
+    }
+
+    async fn recompute_alert(
+        &self,
+        request: Request<wire::RecomputeAlertRequest>,
+    ) -> Result<Response<wire::RecomputeAlertResponse>, Status> {
+        answer!(self, request, recompute)
+    }
+
+    async fn list_benchmarks(
+        &self,
+        request: Request<wire::ListBenchmarksRequest>,
+    ) -> Result<Response<wire::ListBenchmarksResponse>, Status> {
+        answer!(self, request, benchmarks)
+    }
+}

@@ -1,0 +1,123 @@
+//! ListRollUps and GetCompleteness: many organisations as one figure, and who is in it.
+
+use jiff::civil::Date;
+use qipp_access::{Target, visible_node};
+use qipp_api::cut::time_to_text;
+use qipp_api::error::ApiError;
+use qipp_api::proto::projections::v1 as wire;
+use qipp_api::view;
+use qipp_domain::completeness::{State, Submission, submissions};
+use qipp_domain::rollup::{CellKey, Partial, Parts, Query, roll_up};
+use qipp_domain::{Breakdown, MarkerCode, OrgCode, Period, Slug};
+use qipp_serving::field::{optional, required};
+use qipp_serving::{Answer, Caller};
+
+use crate::Projections;
+use crate::revisions::dataset;
+use crate::savings::known_tree;
+use crate::series::structure;
+
+impl Projections {
+    pub(crate) async fn roll_ups(
+        &self,
+        caller: &Caller,
+        request: wire::ListRollUpsRequest,
+    ) -> Result<wire::ListRollUpsResponse, ApiError> {
+        let tree: Slug = required(&request.tree, "tree", "TREE_INVALID")?;
+        let level: Slug = required(&request.level, "level", "LEVEL_INVALID")?;
+        let marker: Option<MarkerCode> = optional(&request.marker, "marker", "MARKER_INVALID")?;
+        let parts = parts(&request.breakdown)?;
+        let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
+        let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
+        let day: Option<Date> = optional(&request.structure_date, "structure_date", "DAY_INVALID")?;
+        let structure = structure(request.structure, day, self.deps.today())?;
+        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let answer = &list.answer;
+        let known = known_tree(answer, tree)?;
+        caller.may(Target::None, &answer.current)?;
+        let query = Query { tree: known, level, marker, parts, from, to, structure, sources: request.include_sources };
+        let cells = roll_up(&answer.nation, &answer.reference, &answer.at, &query, |_| true);
+        let visible = cells.into_iter().filter(|(key, _)| visible_node(&caller.principal, tree, key.group, &answer.current));
+        let (cells, next_page_token) = list.take(visible, |(key, _)| cursor(key));
+        Ok(wire::ListRollUpsResponse {
+            cells: cells.into_iter().map(|(key, partial)| cell(answer, &key, &partial)).collect(),
+            next_page_token,
+            cut: answer.wire_cut(),
+        })
+    }
+
+    pub(crate) async fn completeness(
+        &self,
+        caller: &Caller,
+        request: wire::GetCompletenessRequest,
+    ) -> Result<wire::GetCompletenessResponse, ApiError> {
+        let dataset = dataset(request.dataset)?;
+        let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
+        let tree: Option<Slug> = optional(&request.tree, "tree", "TREE_INVALID")?;
+        let node: Option<OrgCode> = tree.map(|_| required(&request.node_code, "node_code", "ORG_CODE_INVALID")).transpose()?;
+        let today: Date = optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
+        let answer = self.deps.answer(caller, request.read.as_ref()).await?;
+        let target = match (tree, node) {
+            (Some(tree), Some(node)) => Target::Node { tree, node },
+            _ => Target::None,
+        };
+        caller.may(target, &answer.current)?;
+        let known = tree.map(|tree| known_tree(&answer, tree)).transpose()?;
+        let within = |org: OrgCode| match (known, node) {
+            (Some(tree), Some(node)) => tree.is_within(org, node, period.last_day()),
+            _ => true,
+        };
+        let found: Vec<Submission> = submissions(&answer.nation, &answer.reference, &answer.at, dataset, period, today)
+            .into_iter()
+            .filter(|s| within(s.org) && caller.sees(s.org, &answer.current))
+            .collect();
+        let count = |state: State| u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX);
+        let due = answer.reference.deadline(dataset, period);
+        Ok(wire::GetCompletenessResponse {
+            due: due.map(|day| day.to_string()).unwrap_or_default(),
+            expected: u32::try_from(found.len()).unwrap_or(u32::MAX),
+            in_time: count(State::InTime),
+            late: count(State::Late),
+            missing: count(State::Missing),
+            not_yet_due: count(State::NotYetDue),
+            submissions: found.iter().map(submission).collect(),
+            cut: answer.wire_cut(),
+        })
+    }
+}
+
+fn parts(breakdown: &str) -> Result<Parts, ApiError> {
+    match breakdown {
+        "" => Ok(Parts::Whole),
+        "*" => Ok(Parts::All),
+        text => required::<Breakdown>(text, "breakdown", "BREAKDOWN_INVALID").map(Parts::One),
+    }
+}
+
+/// Sorts as [`CellKey`] does: codes are ASCII, and a space comes before all that they may hold.
+fn cursor(key: &CellKey) -> String {
+    let group = key.group.map(|code| code.to_string()).unwrap_or_default();
+    let part = key.key.breakdown.map(|b| b.to_string()).unwrap_or_default();
+    format!("{} {group} {} {part}", key.period, key.key.marker)
+}
+
+fn cell(answer: &Answer<'_>, key: &CellKey, partial: &Partial) -> wire::RollUpCell {
+    let name = key.group.and_then(|code| answer.reference.organisation(code)).map(|o| o.name.clone());
+    view::roll_up_cell(key, &name.unwrap_or_default(), partial)
+}
+
+fn submission(submission: &Submission) -> wire::Submission {
+    let state = match submission.state {
+        State::InTime => wire::SubmissionState::InTime,
+        State::Late => wire::SubmissionState::Late,
+        State::Missing => wire::SubmissionState::Missing,
+        State::NotYetDue => wire::SubmissionState::NotYetDue,
+    };
+    wire::Submission {
+        org_code: submission.org.to_string(),
+        state: state.into(),
+        received_at: submission.received.map(|stamp| time_to_text(stamp.time_ms)).unwrap_or_default(),
+        working_days_late: submission.working_days_late,
+        revisions: submission.revisions,
+    }
+}
