@@ -8,7 +8,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = proto_files(&root)?;
     let mut compiler = protox::Compiler::new([&root])?;
     // Comments travel with the descriptors: they are the text of the OpenAPI document and of reflection.
-    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(&files)?;
     let descriptors = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join("qipp.descriptors");
     std::fs::write(descriptors, compiler.encode_file_descriptor_set())?;
     // Ordered maps, so that the same fact always encodes to the same bytes.
@@ -25,7 +28,10 @@ fn proto_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             files.extend(proto_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             files.push(path);
         }
     }

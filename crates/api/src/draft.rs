@@ -13,8 +13,8 @@ use crate::convert::{reference, returns};
 use crate::names;
 use crate::parse::{Faults, Path};
 use crate::proto::events::v1 as wire;
-use wire::r#return::Body as WireBody;
 use wire::reference_fact::Fact;
+use wire::r#return::Body as WireBody;
 
 /// Most characters of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY: usize = 128;
@@ -33,16 +33,34 @@ pub fn return_draft(ret: &wire::Return) -> ReturnDraft {
     let org = faults.org(&path.at("org_code"), &ret.org_code);
     let period = faults.period(&path.at("period"), &ret.period);
     let status = faults.choice(&path.at("status"), ret.status, names::status_from_proto);
-    check_length(&mut faults, &path.at("idempotency_key"), &ret.idempotency_key, MAX_IDEMPOTENCY_KEY);
+    check_length(
+        &mut faults,
+        &path.at("idempotency_key"),
+        &ret.idempotency_key,
+        MAX_IDEMPOTENCY_KEY,
+    );
     check_length(&mut faults, &path.at("source"), &ret.source, MAX_NAME);
-    check_length(&mut faults, &path.at("narrative"), &ret.narrative, MAX_REMARK);
+    check_length(
+        &mut faults,
+        &path.at("narrative"),
+        &ret.narrative,
+        MAX_REMARK,
+    );
     let body = match &ret.body {
         None => {
-            faults.add(&path, "NO_BODY", "it holds no figures: state either `savings` or `quality`");
+            faults.add(
+                &path,
+                "NO_BODY",
+                "it holds no figures: state either `savings` or `quality`",
+            );
             None
         }
-        Some(WireBody::Quality(quality)) => Some(quality_body(&mut faults, &path.at("quality"), quality)),
-        Some(WireBody::Savings(savings)) => Some(savings_body(&mut faults, &path.at("savings"), savings)),
+        Some(WireBody::Quality(quality)) => {
+            Some(quality_body(&mut faults, &path.at("quality"), quality))
+        }
+        Some(WireBody::Savings(savings)) => {
+            Some(savings_body(&mut faults, &path.at("savings"), savings))
+        }
     };
     ReturnDraft {
         org,
@@ -62,14 +80,39 @@ pub fn scheme_draft(scheme: &wire::Scheme) -> SchemeDraft {
     let mut faults = Faults::default();
     let path = Path::root("scheme");
     let read = returns::read_scheme(&mut faults, &path, scheme);
-    check_length(&mut faults, &path.at("idempotency_key"), &scheme.idempotency_key, MAX_IDEMPOTENCY_KEY);
+    check_length(
+        &mut faults,
+        &path.at("idempotency_key"),
+        &scheme.idempotency_key,
+        MAX_IDEMPOTENCY_KEY,
+    );
     check_length(&mut faults, &path.at("title"), &scheme.title, MAX_NAME);
-    check_length(&mut faults, &path.at("clinical_lead"), &scheme.clinical_lead, MAX_NAME);
+    check_length(
+        &mut faults,
+        &path.at("clinical_lead"),
+        &scheme.clinical_lead,
+        MAX_NAME,
+    );
     for (index, milestone) in scheme.milestones.iter().enumerate() {
-        check_length(&mut faults, &path.item("milestones", index).at("title"), &milestone.title, MAX_NAME);
+        check_length(
+            &mut faults,
+            &path.item("milestones", index).at("title"),
+            &milestone.title,
+            MAX_NAME,
+        );
     }
-    check_count(&mut faults, &path.at("milestones"), scheme.milestones.len(), MAX_SCHEME_ITEMS);
-    check_count(&mut faults, &path.at("linked_markers"), scheme.linked_markers.len(), MAX_SCHEME_ITEMS);
+    check_count(
+        &mut faults,
+        &path.at("milestones"),
+        scheme.milestones.len(),
+        MAX_SCHEME_ITEMS,
+    );
+    check_count(
+        &mut faults,
+        &path.at("linked_markers"),
+        scheme.linked_markers.len(),
+        MAX_SCHEME_ITEMS,
+    );
     SchemeDraft {
         scheme: read,
         org: OrgCode::new(&scheme.org_code).ok(),
@@ -82,7 +125,10 @@ pub fn scheme_draft(scheme: &wire::Scheme) -> SchemeDraft {
 ///
 /// # Errors
 /// All faults of form.
-pub fn reference_fact(fact: &wire::ReferenceFact, index: usize) -> Result<ReferenceFact, Vec<Problem>> {
+pub fn reference_fact(
+    fact: &wire::ReferenceFact,
+    index: usize,
+) -> Result<ReferenceFact, Vec<Problem>> {
     let mut faults = Faults::default();
     let path = Path::root_item("facts", index);
     let read = reference::read_fact(&mut faults, &path, fact);
@@ -95,14 +141,30 @@ pub fn reference_fact(fact: &wire::ReferenceFact, index: usize) -> Result<Refere
 fn check_reference(faults: &mut Faults, path: &Path<'_>, fact: &Fact) {
     match fact {
         Fact::OrganisationRecorded(fact) => {
-            check_name(faults, &path.at("organisation_recorded").at("name"), &fact.name);
+            check_name(
+                faults,
+                &path.at("organisation_recorded").at("name"),
+                &fact.name,
+            );
         }
-        Fact::TreeDefined(fact) => check_length(faults, &path.at("tree_defined").at("title"), &fact.title, MAX_NAME),
+        Fact::TreeDefined(fact) => check_length(
+            faults,
+            &path.at("tree_defined").at("title"),
+            &fact.title,
+            MAX_NAME,
+        ),
         Fact::CommunityRecorded(fact) => {
-            check_length(faults, &path.at("community_recorded").at("title"), &fact.title, MAX_NAME);
+            check_length(
+                faults,
+                &path.at("community_recorded").at("title"),
+                &fact.title,
+                MAX_NAME,
+            );
         }
         Fact::MarkerDefined(fact) => check_marker(faults, &path.at("marker_defined"), fact),
-        Fact::RuleSetPublished(fact) => check_rule_set(faults, &path.at("rule_set_published"), fact),
+        Fact::RuleSetPublished(fact) => {
+            check_rule_set(faults, &path.at("rule_set_published"), fact)
+        }
         Fact::OrganisationClosed(_)
         | Fact::OrganisationSucceeded(_)
         | Fact::EdgeRecorded(_)
@@ -123,7 +185,11 @@ fn check_marker(faults: &mut Faults, path: &Path<'_>, fact: &wire::MarkerDefined
         check_length(faults, &path.at(name), text, MAX_REMARK);
     }
     if fact.definition_version == 0 {
-        faults.add(&path.at("definition_version"), "BAD_VERSION", "versions are numbered from 1");
+        faults.add(
+            &path.at("definition_version"),
+            "BAD_VERSION",
+            "versions are numbered from 1",
+        );
     }
     if !fact.successor.is_empty()
         && let Err(error) = MarkerCode::new(&fact.successor)
@@ -137,14 +203,20 @@ fn check_rule_set(faults: &mut Faults, path: &Path<'_>, fact: &wire::RuleSetPubl
     for (index, rule) in fact.rules.iter().enumerate() {
         let digits = rule.rule_id.strip_prefix('R').unwrap_or_default();
         if digits.len() != 2 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            let what = format!("`{}` is not a rule: it has to be R and two digits, for example R01", shown(&rule.rule_id));
+            let what = format!(
+                "`{}` is not a rule: it has to be R and two digits, for example R01",
+                shown(&rule.rule_id)
+            );
             faults.add(&path.item("rules", index).at("rule_id"), "BAD_RULE", what);
         }
     }
 }
 
 fn quality_body(faults: &mut Faults, path: &Path<'_>, quality: &wire::QualityReturn) -> DraftBody {
-    let read = |faults: &mut Faults, path: &Path<'_>, observation: &wire::Observation| -> Option<Observation> {
+    let read = |faults: &mut Faults,
+                path: &Path<'_>,
+                observation: &wire::Observation|
+     -> Option<Observation> {
         if is_not_submitted(observation) {
             refuse_not_submitted(faults, &path.at("missing"));
         }
@@ -153,7 +225,12 @@ fn quality_body(faults: &mut Faults, path: &Path<'_>, quality: &wire::QualityRet
     let observations = quality.observations.iter().enumerate();
     DraftBody::Quality(
         observations
-            .filter_map(|(index, sent)| Some((index, read(faults, &path.item("observations", index), sent)?)))
+            .filter_map(|(index, sent)| {
+                Some((
+                    index,
+                    read(faults, &path.item("observations", index), sent)?,
+                ))
+            })
             .collect(),
     )
 }
@@ -167,14 +244,29 @@ fn savings_body(faults: &mut Faults, path: &Path<'_>, savings: &wire::SavingsRet
     let lines = savings.lines.iter().enumerate();
     DraftBody::Savings(
         lines
-            .filter_map(|(index, sent)| Some((index, savings_line(faults, &path.item("lines", index), sent)?)))
+            .filter_map(|(index, sent)| {
+                Some((
+                    index,
+                    savings_line(faults, &path.item("lines", index), sent)?,
+                ))
+            })
             .collect(),
     )
 }
 
-fn savings_line(faults: &mut Faults, path: &Path<'_>, sent: &wire::SavingsLine) -> Option<SavingsLine> {
+fn savings_line(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    sent: &wire::SavingsLine,
+) -> Option<SavingsLine> {
     let line = returns::read_line(faults, path, sent)?;
-    let figures = [line.plan, line.actual, line.actual_ytd, line.forecast, line.recurrent];
+    let figures = [
+        line.plan,
+        line.actual,
+        line.actual_ytd,
+        line.forecast,
+        line.recurrent,
+    ];
     let has_figures = figures.iter().any(Option::is_some);
     match line.missing {
         Some(Missing::NotSubmitted) => refuse_not_submitted(faults, &path.at("missing")),
@@ -221,13 +313,21 @@ fn check_name(faults: &mut Faults, path: &Path<'_>, text: &str) {
 fn check_length(faults: &mut Faults, path: &Path<'_>, text: &str, most: usize) {
     let length = text.chars().count();
     if length > most {
-        faults.add(path, "TOO_LONG", format!("has {length} characters: shorten it to at most {most}"));
+        faults.add(
+            path,
+            "TOO_LONG",
+            format!("has {length} characters: shorten it to at most {most}"),
+        );
     }
 }
 
 fn check_count(faults: &mut Faults, path: &Path<'_>, count: usize, most: usize) {
     if count > most {
-        faults.add(path, "TOO_MANY", format!("has {count} entries: state at most {most}"));
+        faults.add(
+            path,
+            "TOO_MANY",
+            format!("has {count} entries: state at most {most}"),
+        );
     }
 }
 
@@ -241,15 +341,25 @@ mod tests {
     use wire::observation::Value;
 
     fn codes(problems: &[Problem]) -> Vec<(&'static str, &str)> {
-        problems.iter().map(|p| (p.code, p.field.as_str())).collect()
+        problems
+            .iter()
+            .map(|p| (p.code, p.field.as_str()))
+            .collect()
     }
 
     fn observation(marker: &str, value: Option<Value>) -> wire::Observation {
-        wire::Observation { marker: marker.into(), value, ..Default::default() }
+        wire::Observation {
+            marker: marker.into(),
+            value,
+            ..Default::default()
+        }
     }
 
     fn measured(numerator: f64, denominator: Option<f64>) -> Option<Value> {
-        Some(Value::Measured(wire::Measured { numerator, denominator }))
+        Some(Value::Measured(wire::Measured {
+            numerator,
+            denominator,
+        }))
     }
 
     fn quality(observations: Vec<wire::Observation>) -> wire::Return {
@@ -263,7 +373,10 @@ mod tests {
     }
 
     fn savings(lines: Vec<wire::SavingsLine>) -> wire::Return {
-        wire::Return { body: Some(WireBody::Savings(wire::SavingsReturn { lines })), ..quality(vec![]) }
+        wire::Return {
+            body: Some(WireBody::Savings(wire::SavingsReturn { lines })),
+            ..quality(vec![])
+        }
     }
 
     #[test]
@@ -274,9 +387,18 @@ mod tests {
             observation("NOT A MARKER", None),
             observation("CDIFF", not_collected),
         ]));
-        let Some(DraftBody::Quality(read)) = draft.body else { panic!("a quality return") };
-        assert_eq!(read.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
-        assert!(return_draft(&quality(vec![observation("AE_4H", measured(95.0, None))])).problems.is_empty());
+        let Some(DraftBody::Quality(read)) = draft.body else {
+            panic!("a quality return")
+        };
+        assert_eq!(
+            read.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+            [0, 2]
+        );
+        assert!(
+            return_draft(&quality(vec![observation("AE_4H", measured(95.0, None))]))
+                .problems
+                .is_empty()
+        );
     }
 
     #[test]
@@ -314,7 +436,10 @@ mod tests {
             observation("C", None),
             observation("D", Some(Value::Missing(1))),
             observation("E", Some(Value::Missing(0))),
-            wire::Observation { breakdown: "100".into(), ..observation("F", measured(1.0, None)) },
+            wire::Observation {
+                breakdown: "100".into(),
+                ..observation("F", measured(1.0, None))
+            },
         ]));
         let at = |index: usize, rest: &str| format!("return.quality.observations[{index}]{rest}");
         let expected = [
@@ -327,7 +452,12 @@ mod tests {
             ("UNSPECIFIED", at(4, ".missing")),
             ("BAD_BREAKDOWN", at(5, ".breakdown")),
         ];
-        assert_eq!(codes(&draft.problems), expected.each_ref().map(|(code, field)| (*code, field.as_str())));
+        assert_eq!(
+            codes(&draft.problems),
+            expected
+                .each_ref()
+                .map(|(code, field)| (*code, field.as_str()))
+        );
     }
 
     #[test]
@@ -359,7 +489,11 @@ mod tests {
             org_code: "RJ1".into(),
             scheme_id: "s 1".into(),
             start: "2012".into(),
-            milestones: vec![wire::Milestone { kind: "party".into(), due: "soon".into(), ..Default::default() }],
+            milestones: vec![wire::Milestone {
+                kind: "party".into(),
+                due: "soon".into(),
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let draft = scheme_draft(&scheme);
@@ -386,9 +520,17 @@ mod tests {
             valid_from: "2010-02-30".into(),
             valid_until: String::new(),
         };
-        let fact = wire::ReferenceFact { fact: Some(Fact::EdgeRecorded(edge)) };
-        assert_eq!(codes(&reference_fact(&fact, 3).unwrap_err()), [("BAD_DATE", "facts[3].edge_recorded.valid_from")]);
+        let fact = wire::ReferenceFact {
+            fact: Some(Fact::EdgeRecorded(edge)),
+        };
+        assert_eq!(
+            codes(&reference_fact(&fact, 3).unwrap_err()),
+            [("BAD_DATE", "facts[3].edge_recorded.valid_from")]
+        );
         let nothing = wire::ReferenceFact { fact: None };
-        assert_eq!(codes(&reference_fact(&nothing, 0).unwrap_err()), [("REQUIRED", "facts[0].fact")]);
+        assert_eq!(
+            codes(&reference_fact(&nothing, 0).unwrap_err()),
+            [("REQUIRED", "facts[0].fact")]
+        );
     }
 }

@@ -43,25 +43,78 @@ pub enum Code {
 impl Code {
     /// Every code with its name, its gRPC code and its HTTP status. The one place where they meet.
     const TABLE: [(Self, &'static str, tonic::Code, u16); 14] = [
-        (Self::InvalidArgument, "INVALID_ARGUMENT", tonic::Code::InvalidArgument, 400),
-        (Self::OutOfRange, "OUT_OF_RANGE", tonic::Code::OutOfRange, 400),
-        (Self::Unauthenticated, "UNAUTHENTICATED", tonic::Code::Unauthenticated, 401),
-        (Self::PermissionDenied, "PERMISSION_DENIED", tonic::Code::PermissionDenied, 403),
+        (
+            Self::InvalidArgument,
+            "INVALID_ARGUMENT",
+            tonic::Code::InvalidArgument,
+            400,
+        ),
+        (
+            Self::OutOfRange,
+            "OUT_OF_RANGE",
+            tonic::Code::OutOfRange,
+            400,
+        ),
+        (
+            Self::Unauthenticated,
+            "UNAUTHENTICATED",
+            tonic::Code::Unauthenticated,
+            401,
+        ),
+        (
+            Self::PermissionDenied,
+            "PERMISSION_DENIED",
+            tonic::Code::PermissionDenied,
+            403,
+        ),
         (Self::NotFound, "NOT_FOUND", tonic::Code::NotFound, 404),
-        (Self::AlreadyExists, "ALREADY_EXISTS", tonic::Code::AlreadyExists, 409),
+        (
+            Self::AlreadyExists,
+            "ALREADY_EXISTS",
+            tonic::Code::AlreadyExists,
+            409,
+        ),
         (Self::Aborted, "ABORTED", tonic::Code::Aborted, 409),
         // Not 400: the request is well formed, and it is the state of the thing that does not allow it.
-        (Self::FailedPrecondition, "FAILED_PRECONDITION", tonic::Code::FailedPrecondition, 409),
-        (Self::ResourceExhausted, "RESOURCE_EXHAUSTED", tonic::Code::ResourceExhausted, 429),
+        (
+            Self::FailedPrecondition,
+            "FAILED_PRECONDITION",
+            tonic::Code::FailedPrecondition,
+            409,
+        ),
+        (
+            Self::ResourceExhausted,
+            "RESOURCE_EXHAUSTED",
+            tonic::Code::ResourceExhausted,
+            429,
+        ),
         (Self::Cancelled, "CANCELLED", tonic::Code::Cancelled, 499),
         (Self::Internal, "INTERNAL", tonic::Code::Internal, 500),
-        (Self::Unimplemented, "UNIMPLEMENTED", tonic::Code::Unimplemented, 501),
-        (Self::Unavailable, "UNAVAILABLE", tonic::Code::Unavailable, 503),
-        (Self::DeadlineExceeded, "DEADLINE_EXCEEDED", tonic::Code::DeadlineExceeded, 504),
+        (
+            Self::Unimplemented,
+            "UNIMPLEMENTED",
+            tonic::Code::Unimplemented,
+            501,
+        ),
+        (
+            Self::Unavailable,
+            "UNAVAILABLE",
+            tonic::Code::Unavailable,
+            503,
+        ),
+        (
+            Self::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            tonic::Code::DeadlineExceeded,
+            504,
+        ),
     ];
 
     fn row(self) -> (Self, &'static str, tonic::Code, u16) {
-        *Self::TABLE.iter().find(|row| row.0 == self).expect("the table holds every code: tested")
+        *Self::TABLE
+            .iter()
+            .find(|row| row.0 == self)
+            .expect("the table holds every code: tested")
     }
 
     /// The name, as in gRPC.
@@ -85,19 +138,28 @@ impl Code {
     /// The code of a gRPC code. Those that say nothing to a caller are internal.
     #[must_use]
     pub fn from_grpc(code: tonic::Code) -> Self {
-        Self::TABLE.iter().find(|row| row.2 == code).map_or(Self::Internal, |row| row.0)
+        Self::TABLE
+            .iter()
+            .find(|row| row.2 == code)
+            .map_or(Self::Internal, |row| row.0)
     }
 
     /// The code of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+        Self::TABLE
+            .iter()
+            .find(|row| row.1 == name)
+            .map(|row| row.0)
     }
 
     /// May the same call succeed when it is sent again, without any change?
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::Aborted)
+        matches!(
+            self,
+            Self::Unavailable | Self::DeadlineExceeded | Self::Aborted
+        )
     }
 }
 
@@ -120,7 +182,11 @@ pub struct Problem {
 
 impl From<qipp_domain::validate::Problem> for Problem {
     fn from(problem: qipp_domain::validate::Problem) -> Self {
-        Self { code: problem.code.into(), field: problem.field, description: problem.description }
+        Self {
+            code: problem.code.into(),
+            field: problem.field,
+            description: problem.description,
+        }
     }
 }
 
@@ -142,7 +208,13 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a stable reason and a message for people.
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), message: message.into(), problems: Vec::new(), retry_after: None }
+        Self {
+            code,
+            reason: reason.into(),
+            message: message.into(),
+            problems: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// The request has faults (`INVALID_REQUEST`). The message counts them and tells the first.
@@ -151,20 +223,43 @@ impl ApiError {
         let message = match problems.as_slice() {
             [] => "the request is not valid".to_owned(),
             [only] => format!("{}: {}", only.field, only.description),
-            [first, ..] => format!("{} faults, the first: {}: {}", problems.len(), first.field, first.description),
+            [first, ..] => format!(
+                "{} faults, the first: {}: {}",
+                problems.len(),
+                first.field,
+                first.description
+            ),
         };
-        Self { problems, ..Self::new(Code::InvalidArgument, "INVALID_REQUEST", message) }
+        Self {
+            problems,
+            ..Self::new(Code::InvalidArgument, "INVALID_REQUEST", message)
+        }
     }
 
     /// One field of the request has a fault; its code is the reason too.
-    pub fn invalid_field(code: &'static str, field: impl Into<String>, description: impl Into<String>) -> Self {
-        let problem = Problem { code: code.into(), field: field.into(), description: description.into() };
-        Self { reason: code.into(), ..Self::invalid([problem]) }
+    pub fn invalid_field(
+        code: &'static str,
+        field: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        let problem = Problem {
+            code: code.into(),
+            field: field.into(),
+            description: description.into(),
+        };
+        Self {
+            reason: code.into(),
+            ..Self::invalid([problem])
+        }
     }
 
     /// There is no such thing: `what` it is (an organisation, an alert, …) and the key it was sought by.
     pub fn not_found(what: &str, key: impl fmt::Display) -> Self {
-        Self::new(Code::NotFound, "NOT_FOUND", format!("there is no {what} {key}"))
+        Self::new(
+            Code::NotFound,
+            "NOT_FOUND",
+            format!("there is no {what} {key}"),
+        )
     }
 
     /// No credentials, or unknown ones (`UNAUTHENTICATED`).
@@ -188,7 +283,11 @@ impl ApiError {
     }
 
     /// Not now: try again.
-    pub fn unavailable(reason: &'static str, message: impl Into<String>, retry_after: Duration) -> Self {
+    pub fn unavailable(
+        reason: &'static str,
+        message: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
         Self::new(Code::Unavailable, reason, message).retry_after(retry_after)
     }
 
@@ -241,9 +340,14 @@ impl ApiError {
     #[must_use]
     pub fn from_status(status: &tonic::Status) -> Self {
         let code = Code::from_grpc(status.code());
-        let info = status.get_details_error_info().filter(|info| !info.reason.is_empty());
+        let info = status
+            .get_details_error_info()
+            .filter(|info| !info.reason.is_empty());
         let reason = info.map_or(Cow::Borrowed(code.name()), |info| Cow::Owned(info.reason));
-        let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+        let violations = status
+            .get_details_bad_request()
+            .map(|bad| bad.field_violations)
+            .unwrap_or_default();
         let problem = |violation: FieldViolation| Problem {
             code: violation.reason.into(),
             field: violation.field,
@@ -254,14 +358,17 @@ impl ApiError {
             reason,
             message: status.message().to_owned(),
             problems: violations.into_iter().map(problem).collect(),
-            retry_after: status.get_details_retry_info().and_then(|info| info.retry_delay),
+            retry_after: status
+                .get_details_retry_info()
+                .and_then(|info| info.retry_delay),
         }
     }
 
     /// For HTTP. The status is [`Code::http`].
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> Value {
-        let problem = |p: &Problem| json!({ "code": p.code, "field": p.field, "description": p.description });
+        let problem =
+            |p: &Problem| json!({ "code": p.code, "field": p.field, "description": p.description });
         let mut error = json!({
             "code": self.code.name(),
             "reason": self.reason,
@@ -278,14 +385,17 @@ impl ApiError {
     /// Whole seconds to wait before trying again, rounded up, for `Retry-After`.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+        self.retry_after
+            .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
 }
 
 /// The request id that a status carries.
 #[must_use]
 pub fn request_id_of(status: &tonic::Status) -> Option<String> {
-    status.get_details_request_info().map(|info| info.request_id)
+    status
+        .get_details_request_info()
+        .map(|info| info.request_id)
 }
 
 fn violations(problems: &[Problem]) -> Vec<FieldViolation> {
@@ -303,7 +413,11 @@ fn violations(problems: &[Problem]) -> Vec<FieldViolation> {
         reason: problem.code.to_string(),
         localized_message: None,
     };
-    problems.iter().take_while(&mut fits).map(violation).collect()
+    problems
+        .iter()
+        .take_while(&mut fits)
+        .map(violation)
+        .collect()
 }
 
 impl fmt::Display for ApiError {
@@ -327,12 +441,23 @@ mod tests {
     #[test]
     fn every_code_maps_to_both_protocols() {
         for (code, name, grpc, _) in Code::TABLE {
-            assert_eq!((Code::from_name(name), Code::from_grpc(grpc)), (Some(code), code));
+            assert_eq!(
+                (Code::from_name(name), Code::from_grpc(grpc)),
+                (Some(code), code)
+            );
         }
         // A code that is missing from the table would panic here: the match makes the compiler point at it.
         match Code::Internal {
-            Code::InvalidArgument | Code::OutOfRange | Code::Unauthenticated | Code::PermissionDenied | Code::NotFound => {}
-            Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition | Code::ResourceExhausted | Code::Cancelled => {}
+            Code::InvalidArgument
+            | Code::OutOfRange
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::NotFound => {}
+            Code::AlreadyExists
+            | Code::Aborted
+            | Code::FailedPrecondition
+            | Code::ResourceExhausted
+            | Code::Cancelled => {}
             Code::DeadlineExceeded | Code::Unavailable | Code::Unimplemented | Code::Internal => {}
         }
         assert_eq!(Code::TABLE.len(), 14);
@@ -341,8 +466,13 @@ mod tests {
     }
 
     fn two_problems() -> ApiError {
-        let problem = |code, field| qipp_domain::validate::Problem::new(code, field, "is wrong: put it right");
-        ApiError::invalid([problem("BAD_PERIOD", "return.period"), problem("BAD_ORG_CODE", "return.org_code")])
+        let problem = |code, field| {
+            qipp_domain::validate::Problem::new(code, field, "is wrong: put it right")
+        };
+        ApiError::invalid([
+            problem("BAD_PERIOD", "return.period"),
+            problem("BAD_ORG_CODE", "return.org_code"),
+        ])
     }
 
     #[test]
@@ -350,31 +480,55 @@ mod tests {
         let error = two_problems();
         let status = error.clone().into_status("req-1");
         assert_eq!(request_id_of(&status).as_deref(), Some("req-1"));
-        assert_eq!(status.get_details_error_info().unwrap().domain, ERROR_DOMAIN);
+        assert_eq!(
+            status.get_details_error_info().unwrap().domain,
+            ERROR_DOMAIN
+        );
         assert_eq!(ApiError::from_status(&status), error);
-        let error = ApiError::unavailable("STARTING", "the state is still being read: try again", Duration::from_millis(1500));
-        assert_eq!(ApiError::from_status(&error.clone().into_status("req-2")), error);
+        let error = ApiError::unavailable(
+            "STARTING",
+            "the state is still being read: try again",
+            Duration::from_millis(1500),
+        );
+        assert_eq!(
+            ApiError::from_status(&error.clone().into_status("req-2")),
+            error
+        );
     }
 
     #[test]
     fn a_status_of_somebody_else_is_understood_too() {
         let error = ApiError::from_status(&tonic::Status::unavailable("connection refused"));
-        assert_eq!((error.code, &*error.reason, error.message.as_str()), (Code::Unavailable, "UNAVAILABLE", "connection refused"));
+        assert_eq!(
+            (error.code, &*error.reason, error.message.as_str()),
+            (Code::Unavailable, "UNAVAILABLE", "connection refused")
+        );
         assert!(error.code.is_transient());
     }
 
     #[test]
     fn very_many_problems_fit_a_status_and_are_counted() {
-        let problem = |i| qipp_domain::validate::Problem::new("NEGATIVE", format!("return.quality.observations[{i}]"), "x".repeat(80));
+        let problem = |i| {
+            qipp_domain::validate::Problem::new(
+                "NEGATIVE",
+                format!("return.quality.observations[{i}]"),
+                "x".repeat(80),
+            )
+        };
         let status = ApiError::invalid((0..20_000).map(problem)).into_status("req");
         assert!(status.details().len() < 6_000, "{}", status.details().len());
-        assert_eq!(status.get_details_error_info().unwrap().metadata["problems"], "20000");
+        assert_eq!(
+            status.get_details_error_info().unwrap().metadata["problems"],
+            "20000"
+        );
         assert!(status.message().starts_with("20000 faults"));
     }
 
     #[test]
     fn http_says_the_same() {
-        let json = two_problems().retry_after(Duration::from_millis(1200)).to_json("req-1");
+        let json = two_problems()
+            .retry_after(Duration::from_millis(1200))
+            .to_json("req-1");
         assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
         assert_eq!(json["error"]["reason"], "INVALID_REQUEST");
         assert_eq!(json["error"]["problems"][1]["field"], "return.org_code");

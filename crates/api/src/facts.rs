@@ -39,7 +39,9 @@ pub enum DecodeError {
     #[error("the payload is not an envelope: {0}")]
     NotAnEnvelope(#[from] prost::DecodeError),
     /// Written by a version that this program does not know.
-    #[error("the envelope has version {0} and this program reads version {ENVELOPE_VERSION}: run a newer program")]
+    #[error(
+        "the envelope has version {0} and this program reads version {ENVELOPE_VERSION}: run a newer program"
+    )]
     UnknownVersion(u32),
     /// A field does not hold what it should.
     #[error("{field}: {what}")]
@@ -55,18 +57,18 @@ pub enum DecodeError {
 #[must_use]
 pub fn encode(facts: &Facts, meta: Meta) -> Bytes {
     let body = match facts {
-        Facts::Reference(facts) => {
-            Body::Reference(wire::ReferenceFacts { facts: facts.iter().map(reference::fact_to_proto).collect() })
-        }
-        Facts::Returns(facts) => {
-            Body::Returns(wire::ReturnFacts { facts: facts.iter().map(returns::fact_to_proto).collect() })
-        }
-        Facts::Benchmarks(values) => {
-            Body::Benchmarks(wire::BenchmarkFacts { facts: values.iter().map(alerts::benchmark_to_proto).collect() })
-        }
-        Facts::Alerts(_, facts) => {
-            Body::Alerts(wire::AlertFacts { facts: facts.iter().map(alerts::fact_to_proto).collect() })
-        }
+        Facts::Reference(facts) => Body::Reference(wire::ReferenceFacts {
+            facts: facts.iter().map(reference::fact_to_proto).collect(),
+        }),
+        Facts::Returns(facts) => Body::Returns(wire::ReturnFacts {
+            facts: facts.iter().map(returns::fact_to_proto).collect(),
+        }),
+        Facts::Benchmarks(values) => Body::Benchmarks(wire::BenchmarkFacts {
+            facts: values.iter().map(alerts::benchmark_to_proto).collect(),
+        }),
+        Facts::Alerts(_, facts) => Body::Alerts(wire::AlertFacts {
+            facts: facts.iter().map(alerts::fact_to_proto).collect(),
+        }),
     };
     let envelope = wire::Envelope {
         version: ENVELOPE_VERSION,
@@ -84,8 +86,14 @@ pub fn encode(facts: &Facts, meta: Meta) -> Bytes {
 pub fn record_key(facts: &Facts) -> String {
     match facts {
         Facts::Reference(facts) => facts.first().map(reference_key).unwrap_or_default(),
-        Facts::Returns(facts) => facts.first().map(|fact| org_of(fact).to_string()).unwrap_or_default(),
-        Facts::Benchmarks(values) => values.first().map(|value| value.marker.to_string()).unwrap_or_default(),
+        Facts::Returns(facts) => facts
+            .first()
+            .map(|fact| org_of(fact).to_string())
+            .unwrap_or_default(),
+        Facts::Benchmarks(values) => values
+            .first()
+            .map(|value| value.marker.to_string())
+            .unwrap_or_default(),
         Facts::Alerts(org, _) => org.to_string(),
     }
 }
@@ -128,11 +136,27 @@ pub fn decode(key: &[u8], payload: &[u8]) -> Result<(Meta, Facts), DecodeError> 
     let facts = read_body(&mut faults, key, envelope.body.as_ref());
     let facts = faults.finish(facts).map_err(|problems| {
         let first = problems.into_iter().next();
-        let (field, what) = first.map(|problem| (problem.field, problem.description)).unwrap_or_default();
+        let (field, what) = first
+            .map(|problem| (problem.field, problem.description))
+            .unwrap_or_default();
         DecodeError::Field { field, what }
     })?;
-    let wire::Envelope { cause_id, writer_epoch, principal, request_id, .. } = envelope;
-    Ok((Meta { cause_id, principal, request_id, writer_epoch }, facts))
+    let wire::Envelope {
+        cause_id,
+        writer_epoch,
+        principal,
+        request_id,
+        ..
+    } = envelope;
+    Ok((
+        Meta {
+            cause_id,
+            principal,
+            request_id,
+            writer_epoch,
+        },
+        facts,
+    ))
 }
 
 fn read_body(faults: &mut Faults, key: &[u8], body: Option<&Body>) -> Option<Facts> {
@@ -140,27 +164,41 @@ fn read_body(faults: &mut Faults, key: &[u8], body: Option<&Body>) -> Option<Fac
     match faults.required(&root.at("body"), body)? {
         Body::Reference(body) => {
             let path = root.at("reference");
-            faults.list(&path, "facts", &body.facts, reference::read_fact).map(Facts::Reference)
+            faults
+                .list(&path, "facts", &body.facts, reference::read_fact)
+                .map(Facts::Reference)
         }
         Body::Benchmarks(body) => {
             let path = root.at("benchmarks");
-            faults.list(&path, "facts", &body.facts, alerts::read_benchmark).map(Facts::Benchmarks)
+            faults
+                .list(&path, "facts", &body.facts, alerts::read_benchmark)
+                .map(Facts::Benchmarks)
         }
         Body::Returns(body) => {
             let (path, org) = (root.at("returns"), read_key(faults, key)?);
             let read = |faults: &mut Faults, path: &Path<'_>, fact| {
                 let fact = returns::read_fact(faults, path, fact)?;
                 if org_of(&fact) != org {
-                    faults.add(path, "WRONG_KEY", format!("is about {} and the record is of {org}", org_of(&fact)));
+                    faults.add(
+                        path,
+                        "WRONG_KEY",
+                        format!("is about {} and the record is of {org}", org_of(&fact)),
+                    );
                 }
                 Some(fact)
             };
-            faults.list(&path, "facts", &body.facts, read).map(Facts::Returns)
+            faults
+                .list(&path, "facts", &body.facts, read)
+                .map(Facts::Returns)
         }
         Body::Alerts(body) => {
             let (path, org) = (root.at("alerts"), read_key(faults, key)?);
-            let read = |faults: &mut Faults, path: &Path<'_>, fact| alerts::read_fact(faults, path, org, fact);
-            faults.list(&path, "facts", &body.facts, read).map(|facts| Facts::Alerts(org, facts))
+            let read = |faults: &mut Faults, path: &Path<'_>, fact| {
+                alerts::read_fact(faults, path, org, fact)
+            };
+            faults
+                .list(&path, "facts", &body.facts, read)
+                .map(|facts| Facts::Alerts(org, facts))
         }
     }
 }
@@ -168,3 +206,8 @@ fn read_body(faults: &mut Faults, key: &[u8], body: Option<&Body>) -> Option<Fac
 fn read_key(faults: &mut Faults, key: &[u8]) -> Option<OrgCode> {
     faults.org(&Path::root("key"), &String::from_utf8_lossy(key))
 }
+
+#[cfg(test)]
+mod strategies;
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor,
+};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -29,7 +31,12 @@ pub struct JsonError {
 
 impl JsonError {
     fn new(code: &'static str, field: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { code, field: field.into(), position: None, what: what.into() }
+        Self {
+            code,
+            field: field.into(),
+            position: None,
+            what: what.into(),
+        }
     }
 
     fn place(&self) -> String {
@@ -53,7 +60,8 @@ impl From<JsonError> for ApiError {
 }
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(crate::DESCRIPTORS).expect("the build made the descriptors out of a contract that compiles")
+    DescriptorPool::decode(crate::DESCRIPTORS)
+        .expect("the build made the descriptors out of a contract that compiles")
 });
 
 /// The descriptors of the whole contract, with its comments.
@@ -69,19 +77,24 @@ pub fn pool() -> &'static DescriptorPool {
 pub fn to_json(message: &str, bytes: &[u8]) -> Result<Value, JsonError> {
     let read = DynamicMessage::decode(descriptor(message)?, bytes);
     let read = read.map_err(|error| JsonError::new("BAD_MESSAGE", "", error.to_string()))?;
-    serde_json::to_value(&read).map_err(|error| JsonError::new("BAD_MESSAGE", "", error.to_string()))
+    serde_json::to_value(&read)
+        .map_err(|error| JsonError::new("BAD_MESSAGE", "", error.to_string()))
 }
 
 /// JSON as the bytes of a message.
 ///
 /// # Errors
 /// `BAD_VALUE` and `UNKNOWN_FIELD` with the field; `UNKNOWN_MESSAGE`.
-#[allow(clippy::needless_pass_by_value, reason = "the value is of no more use, and a copy of a large return is avoided")]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the value is of no more use, and a copy of a large return is avoided"
+)]
 pub fn from_json(message: &str, value: Value) -> Result<Bytes, JsonError> {
     let descriptor = descriptor(message)?;
     match read(&descriptor, &value) {
         Ok(message) => Ok(message.encode_to_vec().into()),
-        Err(what) => Err(locate(&descriptor, &value, "").unwrap_or_else(|| JsonError::new("BAD_VALUE", "", what))),
+        Err(what) => Err(locate(&descriptor, &value, "")
+            .unwrap_or_else(|| JsonError::new("BAD_VALUE", "", what))),
     }
 }
 
@@ -115,55 +128,92 @@ pub fn query_to_json(message: &str, parameters: &[(String, String)]) -> Result<V
 }
 
 fn descriptor(message: &str) -> Result<MessageDescriptor, JsonError> {
-    let unknown = || JsonError::new("UNKNOWN_MESSAGE", "", format!("the contract has no message {message}"));
+    let unknown = || {
+        JsonError::new(
+            "UNKNOWN_MESSAGE",
+            "",
+            format!("the contract has no message {message}"),
+        )
+    };
     POOL.get_message_by_name(message).ok_or_else(unknown)
 }
 
 fn read(descriptor: &MessageDescriptor, value: &Value) -> Result<DynamicMessage, String> {
     let options = DeserializeOptions::new().deny_unknown_fields(true);
-    DynamicMessage::deserialize_with_options(descriptor.clone(), value, &options).map_err(|error| error.to_string())
+    DynamicMessage::deserialize_with_options(descriptor.clone(), value, &options)
+        .map_err(|error| error.to_string())
 }
 
 /// A field by its name in the contract or in JSON.
 fn field_of(descriptor: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
-    descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name))
+    descriptor
+        .get_field_by_name(name)
+        .or_else(|| descriptor.get_field_by_json_name(name))
 }
 
 fn known_names(descriptor: &MessageDescriptor) -> String {
-    descriptor.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")
+    descriptor
+        .fields()
+        .map(|field| field.name().to_owned())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Finds the field that made a value unreadable, by trying the fields one by one. `None`: each is fine by itself.
 fn locate(descriptor: &MessageDescriptor, value: &Value, path: &str) -> Option<JsonError> {
     let Value::Object(object) = value else {
-        return Some(JsonError::new("BAD_VALUE", path, "has to be an object, { … }"));
+        return Some(JsonError::new(
+            "BAD_VALUE",
+            path,
+            "has to be an object, { … }",
+        ));
     };
-    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let join = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     for (key, value) in object {
         let Some(field) = field_of(descriptor, key) else {
-            let what = format!("there is no such field: there are {}", known_names(descriptor));
+            let what = format!(
+                "there is no such field: there are {}",
+                known_names(descriptor)
+            );
             return Some(JsonError::new("UNKNOWN_FIELD", join(key), what));
         };
         let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
-        let Err(what) = read(descriptor, &alone) else { continue };
-        return Some(locate_in(&field, value, &join(field.name())).unwrap_or_else(|| {
-            JsonError::new("BAD_VALUE", join(field.name()), what)
-        }));
+        let Err(what) = read(descriptor, &alone) else {
+            continue;
+        };
+        return Some(
+            locate_in(&field, value, &join(field.name()))
+                .unwrap_or_else(|| JsonError::new("BAD_VALUE", join(field.name()), what)),
+        );
     }
     None
 }
 
 fn locate_in(field: &FieldDescriptor, value: &Value, path: &str) -> Option<JsonError> {
-    let Kind::Message(inner) = field.kind() else { return None };
+    let Kind::Message(inner) = field.kind() else {
+        return None;
+    };
     match value {
         Value::Array(items) if field.is_list() => {
-            items.iter().enumerate().find_map(|(index, item)| match read(&inner, item) {
-                Ok(_) => None,
-                Err(what) => {
-                    let path = format!("{path}[{index}]");
-                    Some(locate(&inner, item, &path).unwrap_or_else(|| JsonError::new("BAD_VALUE", path, what)))
-                }
-            })
+            items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| match read(&inner, item) {
+                    Ok(_) => None,
+                    Err(what) => {
+                        let path = format!("{path}[{index}]");
+                        Some(
+                            locate(&inner, item, &path)
+                                .unwrap_or_else(|| JsonError::new("BAD_VALUE", path, what)),
+                        )
+                    }
+                })
         }
         Value::Object(_) if !field.is_list() && !field.is_map() => locate(&inner, value, path),
         _ => None,
@@ -178,36 +228,64 @@ fn set_parameter(
 ) -> Result<(), JsonError> {
     let (mut descriptor, mut object, mut rest) = (descriptor.clone(), object, name);
     loop {
-        let (head, tail) = rest.split_once('.').map_or((rest, None), |(head, tail)| (head, Some(tail)));
+        let (head, tail) = rest
+            .split_once('.')
+            .map_or((rest, None), |(head, tail)| (head, Some(tail)));
         let field = field_of(&descriptor, head).ok_or_else(|| {
-            let what = format!("there is no such parameter: at this place there are {}", known_names(&descriptor));
+            let what = format!(
+                "there is no such parameter: at this place there are {}",
+                known_names(&descriptor)
+            );
             JsonError::new("UNKNOWN_PARAMETER", name, what)
         })?;
-        let Some(tail) = tail else { return set_leaf(&field, object, name, text) };
-        let Kind::Message(inner) = single(&field) else {
-            return Err(JsonError::new("UNKNOWN_PARAMETER", name, format!("{head} has no fields of its own")));
+        let Some(tail) = tail else {
+            return set_leaf(&field, object, name, text);
         };
-        let slot = object.entry(field.json_name().to_owned()).or_insert_with(|| Value::Object(Map::new()));
-        let Value::Object(next) = slot else { return Err(given_twice(name)) };
+        let Kind::Message(inner) = single(&field) else {
+            return Err(JsonError::new(
+                "UNKNOWN_PARAMETER",
+                name,
+                format!("{head} has no fields of its own"),
+            ));
+        };
+        let slot = object
+            .entry(field.json_name().to_owned())
+            .or_insert_with(|| Value::Object(Map::new()));
+        let Value::Object(next) = slot else {
+            return Err(given_twice(name));
+        };
         (descriptor, object, rest) = (inner, next, tail);
     }
 }
 
 /// The kind of a field that is neither a list nor a map; for those a kind that has no fields.
 fn single(field: &FieldDescriptor) -> Kind {
-    if field.is_list() || field.is_map() { Kind::String } else { field.kind() }
+    if field.is_list() || field.is_map() {
+        Kind::String
+    } else {
+        field.kind()
+    }
 }
 
 fn given_twice(name: &str) -> JsonError {
     JsonError::new("BAD_VALUE", name, "is given twice: give it once")
 }
 
-fn set_leaf(field: &FieldDescriptor, object: &mut Map<String, Value>, name: &str, text: &str) -> Result<(), JsonError> {
+fn set_leaf(
+    field: &FieldDescriptor,
+    object: &mut Map<String, Value>,
+    name: &str,
+    text: &str,
+) -> Result<(), JsonError> {
     let value = leaf(field, name, text)?;
     let key = field.json_name().to_owned();
     if field.is_list() {
-        let list = object.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-        list.as_array_mut().ok_or_else(|| given_twice(name))?.push(value);
+        let list = object
+            .entry(key)
+            .or_insert_with(|| Value::Array(Vec::new()));
+        list.as_array_mut()
+            .ok_or_else(|| given_twice(name))?
+            .push(value);
         return Ok(());
     }
     match object.insert(key, value) {
@@ -221,11 +299,24 @@ fn leaf(field: &FieldDescriptor, name: &str, text: &str) -> Result<Value, JsonEr
         Kind::Bool => match text {
             "true" | "1" => Ok(Value::Bool(true)),
             "false" | "0" => Ok(Value::Bool(false)),
-            _ => Err(JsonError::new("BAD_VALUE", name, format!("`{text}` is neither true nor false"))),
+            _ => Err(JsonError::new(
+                "BAD_VALUE",
+                name,
+                format!("`{text}` is neither true nor false"),
+            )),
         },
         Kind::Message(_) => {
-            let what = || JsonError::new("BAD_VALUE", name, format!("is a message: give a field of it, as {name}.…, or all of it as JSON"));
-            serde_json::from_str(text).ok().filter(|_| text.starts_with('{')).ok_or_else(what)
+            let what = || {
+                JsonError::new(
+                    "BAD_VALUE",
+                    name,
+                    format!("is a message: give a field of it, as {name}.…, or all of it as JSON"),
+                )
+            };
+            serde_json::from_str(text)
+                .ok()
+                .filter(|_| text.starts_with('{'))
+                .ok_or_else(what)
         }
         // An enumeration by its number; by its name it stays text.
         Kind::Enum(_) => Ok(text.parse::<i32>().map_or_else(|_| text.into(), Into::into)),
@@ -247,25 +338,40 @@ mod tests {
     const SERIES: &str = "qipp.projections.v1.GetSeriesRequest";
 
     fn query(message: &str, parameters: &[(&str, &str)]) -> Result<Value, JsonError> {
-        let owned: Vec<_> = parameters.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let owned: Vec<_> = parameters
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
         query_to_json(message, &owned)
     }
 
     #[test]
     fn json_is_the_canonical_form_both_ways() {
-        let line = wire::SavingsLine { scheme_id: "S-1".into(), actual_pence: Some(-5), ..Default::default() };
+        let line = wire::SavingsLine {
+            scheme_id: "S-1".into(),
+            actual_pence: Some(-5),
+            ..Default::default()
+        };
         let ret = wire::Return {
             org_code: "RJ1".into(),
             status: wire::ReturnStatus::Final.into(),
-            body: Some(wire::r#return::Body::Savings(wire::SavingsReturn { lines: vec![line] })),
+            body: Some(wire::r#return::Body::Savings(wire::SavingsReturn {
+                lines: vec![line],
+            })),
             ..Default::default()
         };
-        let request = SubmitReturnRequest { r#return: Some(ret), validate_only: false };
+        let request = SubmitReturnRequest {
+            r#return: Some(ret),
+            validate_only: false,
+        };
         let value = to_json(SUBMIT, &request.encode_to_vec()).unwrap();
         let line = json!({"schemeId": "S-1", "actualPence": "-5"});
         let expected = json!({"return": {"orgCode": "RJ1", "status": "RETURN_STATUS_FINAL", "savings": {"lines": [line]}}});
         assert_eq!(value, expected);
-        assert_eq!(SubmitReturnRequest::decode(from_json(SUBMIT, value).unwrap()).unwrap(), request);
+        assert_eq!(
+            SubmitReturnRequest::decode(from_json(SUBMIT, value).unwrap()).unwrap(),
+            request
+        );
     }
 
     #[test]
@@ -275,9 +381,21 @@ mod tests {
             (error.code, error.field)
         };
         let bad = json!({"return": {"quality": {"observations": [{"marker": "A"}, {"marker": "B", "measured": {"numerator": "x"}}]}}});
-        assert_eq!(place(bad), ("BAD_VALUE", "return.quality.observations[1].measured.numerator".to_owned()));
-        assert_eq!(place(json!({"return": {"org": "RJ1"}})), ("UNKNOWN_FIELD", "return.org".to_owned()));
-        assert_eq!(place(json!({"return": {"status": "DRAFT"}})), ("BAD_VALUE", "return.status".to_owned()));
+        assert_eq!(
+            place(bad),
+            (
+                "BAD_VALUE",
+                "return.quality.observations[1].measured.numerator".to_owned()
+            )
+        );
+        assert_eq!(
+            place(json!({"return": {"org": "RJ1"}})),
+            ("UNKNOWN_FIELD", "return.org".to_owned())
+        );
+        assert_eq!(
+            place(json!({"return": {"status": "DRAFT"}})),
+            ("BAD_VALUE", "return.status".to_owned())
+        );
         assert_eq!(place(json!({"return": 5})).1, "return");
         assert_eq!(place(json!([])).0, "BAD_VALUE");
         let both = json!({"return": {"quality": {}, "savings": {}}});
@@ -290,7 +408,12 @@ mod tests {
     fn flat_parameters_become_a_message() {
         let value = query(
             SERIES,
-            &[("orgCode", "RJ1"), ("marker", "AE_4H"), ("read.known_at.time", "2012-03-15T09:00:00Z"), ("structure", "2")],
+            &[
+                ("orgCode", "RJ1"),
+                ("marker", "AE_4H"),
+                ("read.known_at.time", "2012-03-15T09:00:00Z"),
+                ("structure", "2"),
+            ],
         )
         .unwrap();
         let request = GetSeriesRequest::decode(from_json(SERIES, value).unwrap()).unwrap();
@@ -302,21 +425,50 @@ mod tests {
     #[test]
     fn a_cut_may_be_given_as_json_and_numbers_and_flags_as_text() {
         let cut = r#"{"next":[{"topic":"qipp.returns.v1","partition":1,"offset":"7"}]}"#;
-        let value = query(SERIES, &[("read.min_cut", cut), ("read.knownAt.cut.next", "{}")]).unwrap();
+        let value = query(
+            SERIES,
+            &[("read.min_cut", cut), ("read.knownAt.cut.next", "{}")],
+        )
+        .unwrap();
         assert!(from_json(SERIES, value).is_ok());
-        let value = query("qipp.alerts.v1.ListAlertsRequest", &[("page_size", "7"), ("filter.open_only", "true")]).unwrap();
+        let value = query(
+            "qipp.alerts.v1.ListAlertsRequest",
+            &[("page_size", "7"), ("filter.open_only", "true")],
+        )
+        .unwrap();
         assert!(from_json("qipp.alerts.v1.ListAlertsRequest", value).is_ok());
     }
 
     #[test]
     fn a_parameter_that_is_not_known_is_told_with_those_that_are() {
         let error = query(SERIES, &[("org", "RJ1")]).unwrap_err();
-        assert_eq!((error.code, error.field.as_str()), ("UNKNOWN_PARAMETER", "org"));
-        assert!(error.what.contains("org_code, marker, breakdown"), "{}", error.what);
-        assert_eq!(query(SERIES, &[("read.at.time", "x")]).unwrap_err().field, "read.at.time");
-        assert_eq!(query(SERIES, &[("marker.x", "x")]).unwrap_err().code, "UNKNOWN_PARAMETER");
-        assert_eq!(query(SERIES, &[("marker", "A"), ("marker", "B")]).unwrap_err().code, "BAD_VALUE");
-        assert_eq!(query(SERIES, &[("read", "x")]).unwrap_err().code, "BAD_VALUE");
+        assert_eq!(
+            (error.code, error.field.as_str()),
+            ("UNKNOWN_PARAMETER", "org")
+        );
+        assert!(
+            error.what.contains("org_code, marker, breakdown"),
+            "{}",
+            error.what
+        );
+        assert_eq!(
+            query(SERIES, &[("read.at.time", "x")]).unwrap_err().field,
+            "read.at.time"
+        );
+        assert_eq!(
+            query(SERIES, &[("marker.x", "x")]).unwrap_err().code,
+            "UNKNOWN_PARAMETER"
+        );
+        assert_eq!(
+            query(SERIES, &[("marker", "A"), ("marker", "B")])
+                .unwrap_err()
+                .code,
+            "BAD_VALUE"
+        );
+        assert_eq!(
+            query(SERIES, &[("read", "x")]).unwrap_err().code,
+            "BAD_VALUE"
+        );
     }
 
     #[test]

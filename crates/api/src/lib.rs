@@ -7,6 +7,7 @@ pub mod cut;
 pub mod draft;
 pub mod error;
 pub mod facts;
+pub mod files;
 pub mod json;
 pub mod names;
 pub mod page;
@@ -16,7 +17,13 @@ pub mod view;
 
 /// Generated from `proto/`. The comments of the contract are the documentation.
 pub mod proto {
-    #![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        unreachable_pub,
+        reason = "generated code"
+    )]
     /// Facts of the log, positions and cuts.
     pub mod events {
         /// Version 1.

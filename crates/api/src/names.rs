@@ -30,19 +30,60 @@ macro_rules! pairs {
     };
 }
 
-pairs!(dataset_to_proto, dataset_from_proto, Dataset, wire::Dataset, Unspecified, [Savings, Quality]);
-pairs!(status_to_proto, status_from_proto, Status, wire::ReturnStatus, Unspecified, [Provisional, Final, Restated]);
+pairs!(
+    dataset_to_proto,
+    dataset_from_proto,
+    Dataset,
+    wire::Dataset,
+    Unspecified,
+    [Savings, Quality]
+);
+pairs!(
+    status_to_proto,
+    status_from_proto,
+    Status,
+    wire::ReturnStatus,
+    Unspecified,
+    [Provisional, Final, Restated]
+);
 pairs!(
     missing_to_proto,
     missing_from_proto,
     Missing,
     wire::Missing,
     Unspecified,
-    [NotSubmitted, NotCollected, NotApplicable, WithheldForQuality, Suppressed]
+    [
+        NotSubmitted,
+        NotCollected,
+        NotApplicable,
+        WithheldForQuality,
+        Suppressed
+    ]
 );
-pairs!(polarity_to_proto, polarity_from_proto, Polarity, wire::Polarity, Unspecified, [HigherIsBetter, LowerIsBetter, Neutral]);
-pairs!(roll_up_to_proto, roll_up_from_proto, RollUp, wire::RollUp, Unspecified, [Parts, Sum, None]);
-pairs!(severity_to_proto, severity_from_proto, Severity, wire::Severity, Unspecified, [Info, Amber, Red]);
+pairs!(
+    polarity_to_proto,
+    polarity_from_proto,
+    Polarity,
+    wire::Polarity,
+    Unspecified,
+    [HigherIsBetter, LowerIsBetter, Neutral]
+);
+pairs!(
+    roll_up_to_proto,
+    roll_up_from_proto,
+    RollUp,
+    wire::RollUp,
+    Unspecified,
+    [Parts, Sum, None]
+);
+pairs!(
+    severity_to_proto,
+    severity_from_proto,
+    Severity,
+    wire::Severity,
+    Unspecified,
+    [Info, Amber, Red]
+);
 pairs!(
     transition_to_proto,
     transition_from_proto,
@@ -51,7 +92,14 @@ pairs!(
     Unspecified,
     [Raised, Updated, Cleared, Withdrawn, Suppressed]
 );
-pairs!(act_to_proto, act_from_proto, Act, wire::Act, Unspecified, [Acknowledge, Ask, Answer, Confirm, Refute, Close]);
+pairs!(
+    act_to_proto,
+    act_from_proto,
+    Act,
+    wire::Act,
+    Unspecified,
+    [Acknowledge, Ask, Answer, Confirm, Refute, Close]
+);
 pairs!(
     condition_to_proto,
     condition_from_proto,
@@ -66,7 +114,15 @@ pairs!(
     Stage,
     alerts::Stage,
     Unspecified,
-    [Raised, Acknowledged, Asked, Explained, Confirmed, Refuted, Closed]
+    [
+        Raised,
+        Acknowledged,
+        Asked,
+        Explained,
+        Confirmed,
+        Refuted,
+        Closed
+    ]
 );
 pairs!(
     category_to_proto,
@@ -106,13 +162,19 @@ pub const MILESTONE_KINDS: [(MilestoneKind, &str); 4] = [
 /// The name of a kind of milestone.
 #[must_use]
 pub fn milestone_kind_name(kind: MilestoneKind) -> &'static str {
-    MILESTONE_KINDS.iter().find(|(held, _)| *held == kind).map_or("", |(_, name)| name)
+    MILESTONE_KINDS
+        .iter()
+        .find(|(held, _)| *held == kind)
+        .map_or("", |(_, name)| name)
 }
 
 /// The kind of milestone of that name.
 #[must_use]
 pub fn milestone_kind_from_name(name: &str) -> Option<MilestoneKind> {
-    MILESTONE_KINDS.iter().find(|(_, held)| *held == name).map(|(kind, _)| *kind)
+    MILESTONE_KINDS
+        .iter()
+        .find(|(_, held)| *held == name)
+        .map(|(kind, _)| *kind)
 }
 
 /// The name of a direction.
@@ -127,7 +189,9 @@ pub const fn direction_name(direction: Direction) -> &'static str {
 /// The direction of that name.
 #[must_use]
 pub fn direction_from_name(name: &str) -> Option<Direction> {
-    [Direction::Slipping, Direction::Improving].into_iter().find(|direction| direction_name(*direction) == name)
+    [Direction::Slipping, Direction::Improving]
+        .into_iter()
+        .find(|direction| direction_name(*direction) == name)
 }
 
 /// The outcome of a conversation as the contract names it: `confirmed`, `refuted` or empty.

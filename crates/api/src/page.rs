@@ -111,7 +111,10 @@ pub fn page<R: Paged>(request: &R) -> Result<Page, ApiError> {
         let what = "this token was not given out for this query: send the query as it was, or begin again without a token";
         ApiError::invalid_field("PAGE_TOKEN_INVALID", "page_token", what)
     })?;
-    Ok(Page { size, after: Some(place) })
+    Ok(Page {
+        size,
+        after: Some(place),
+    })
 }
 
 /// The length of a page: 0 is the usual one, and more than the most is cut to the most.
@@ -123,8 +126,14 @@ pub fn page_size(asked: i32) -> Result<usize, ApiError> {
         Ok(0) => Ok(DEFAULT_PAGE_SIZE),
         Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
         Err(_) => {
-            let what = format!("{asked} is negative: give 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}");
-            Err(ApiError::invalid_field("PAGE_SIZE_NEGATIVE", "page_size", what))
+            let what = format!(
+                "{asked} is negative: give 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}"
+            );
+            Err(ApiError::invalid_field(
+                "PAGE_SIZE_NEGATIVE",
+                "page_size",
+                what,
+            ))
         }
     }
 }
@@ -146,7 +155,8 @@ pub fn next_token<R: Paged>(request: &R, cursor: &str, cut: &Cut) -> String {
 
 fn parse(token: &str, expected: [u8; FINGERPRINT_BYTES]) -> Option<Place> {
     let bytes = unhex(token)?;
-    let (content, checksum) = bytes.split_at_checked(bytes.len().checked_sub(FINGERPRINT_BYTES)?)?;
+    let (content, checksum) =
+        bytes.split_at_checked(bytes.len().checked_sub(FINGERPRINT_BYTES)?)?;
     if short_digest(&[content]) != checksum {
         return None;
     }
@@ -185,18 +195,27 @@ fn short_digest(parts: &[&[u8]]) -> [u8; FINGERPRINT_BYTES] {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+            text
+        })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     if text.len() > MAX_TOKEN || text.len() % 2 != 0 {
         return None;
     }
-    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -206,23 +225,36 @@ mod tests {
     use registry::v1::{ListMarkersRequest, ListOrganisationsRequest};
 
     fn query(kind: &str) -> ListOrganisationsRequest {
-        ListOrganisationsRequest { kind: kind.into(), ..Default::default() }
+        ListOrganisationsRequest {
+            kind: kind.into(),
+            ..Default::default()
+        }
     }
 
     fn cut() -> Cut {
-        [(0x0001_0000, 42), (0x0002_0007, 1 << 40)].into_iter().collect()
+        [(0x0001_0000, 42), (0x0002_0007, 1 << 40)]
+            .into_iter()
+            .collect()
     }
 
     #[test]
     fn the_usual_page_is_a_hundred_and_the_longest_a_thousand() {
-        assert_eq!([0, 1, 1000, i32::MAX].map(|asked| page_size(asked).unwrap()), [100, 1, 1000, 1000]);
+        assert_eq!(
+            [0, 1, 1000, i32::MAX].map(|asked| page_size(asked).unwrap()),
+            [100, 1, 1000, 1000]
+        );
         assert_eq!(page_size(-1).unwrap_err().reason, "PAGE_SIZE_NEGATIVE");
     }
 
     #[test]
     fn a_token_leads_on_at_the_cut_of_the_first_page_whatever_the_size() {
         let page_token = next_token(&query("trust"), "RJ1", &cut());
-        let page = page(&ListOrganisationsRequest { page_token, page_size: 7, ..query("trust") }).unwrap();
+        let page = page(&ListOrganisationsRequest {
+            page_token,
+            page_size: 7,
+            ..query("trust")
+        })
+        .unwrap();
         assert_eq!((page.size, page.cursor()), (7, Some("RJ1")));
         assert_eq!(page.known_at(KnownAt::Latest), KnownAt::Cut(cut()));
         assert_eq!(page.known_at(KnownAt::Time(5)), KnownAt::Time(5));
@@ -231,9 +263,15 @@ mod tests {
     #[test]
     fn a_token_of_another_query_or_another_list_is_refused() {
         let page_token = next_token(&query("trust"), "RJ1", &cut());
-        let other = ListOrganisationsRequest { page_token: page_token.clone(), ..query("pct") };
+        let other = ListOrganisationsRequest {
+            page_token: page_token.clone(),
+            ..query("pct")
+        };
         assert_eq!(page(&other).unwrap_err().reason, "PAGE_TOKEN_INVALID");
-        let other = ListMarkersRequest { page_token, ..Default::default() };
+        let other = ListMarkersRequest {
+            page_token,
+            ..Default::default()
+        };
         assert_eq!(page(&other).unwrap_err().reason, "PAGE_TOKEN_INVALID");
     }
 

@@ -22,22 +22,38 @@ pub(crate) struct Path<'a> {
 impl<'a> Path<'a> {
     /// The message itself, under the name that pointers start with.
     pub(crate) const fn root(name: &'a str) -> Self {
-        Self { parent: None, name, index: None }
+        Self {
+            parent: None,
+            name,
+            index: None,
+        }
     }
 
     /// One entry of a list that pointers start with.
     pub(crate) const fn root_item(name: &'a str, index: usize) -> Self {
-        Self { parent: None, name, index: Some(index) }
+        Self {
+            parent: None,
+            name,
+            index: Some(index),
+        }
     }
 
     /// A field of this.
     pub(crate) const fn at(&'a self, name: &'a str) -> Self {
-        Self { parent: Some(self), name, index: None }
+        Self {
+            parent: Some(self),
+            name,
+            index: None,
+        }
     }
 
     /// An entry of a repeated field of this.
     pub(crate) const fn item(&'a self, name: &'a str, index: usize) -> Self {
-        Self { parent: Some(self), name, index: Some(index) }
+        Self {
+            parent: Some(self),
+            name,
+            index: Some(index),
+        }
     }
 }
 
@@ -59,8 +75,14 @@ pub(crate) struct Faults {
 
 impl Faults {
     /// Adds a fault.
-    pub(crate) fn add(&mut self, path: &Path<'_>, code: &'static str, description: impl Into<String>) {
-        self.found.push(Problem::new(code, path.to_string(), description));
+    pub(crate) fn add(
+        &mut self,
+        path: &Path<'_>,
+        code: &'static str,
+        description: impl Into<String>,
+    ) {
+        self.found
+            .push(Problem::new(code, path.to_string(), description));
     }
 
     /// The value, if it was read without any fault at all; otherwise every fault.
@@ -71,8 +93,14 @@ impl Faults {
         }
     }
 
-    fn take<T>(&mut self, path: &Path<'_>, code: &'static str, read: Result<T, impl fmt::Display>) -> Option<T> {
-        read.map_err(|error| self.add(path, code, error.to_string())).ok()
+    fn take<T>(
+        &mut self,
+        path: &Path<'_>,
+        code: &'static str,
+        read: Result<T, impl fmt::Display>,
+    ) -> Option<T> {
+        read.map_err(|error| self.add(path, code, error.to_string()))
+            .ok()
     }
 
     /// An organisation code.
@@ -96,9 +124,14 @@ impl Faults {
     }
 
     /// A part of a marker; empty is the whole.
-    #[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
+    #[allow(
+        clippy::option_option,
+        reason = "the outer one says whether it could be read"
+    )]
     pub(crate) fn breakdown(&mut self, path: &Path<'_>, text: &str) -> Option<Option<Breakdown>> {
-        self.optional(text, |faults, text| faults.take(path, "BAD_BREAKDOWN", Breakdown::new(text)))
+        self.optional(text, |faults, text| {
+            faults.take(path, "BAD_BREAKDOWN", Breakdown::new(text))
+        })
     }
 
     /// A month.
@@ -107,8 +140,15 @@ impl Faults {
     }
 
     /// A month, or empty.
-    #[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
-    pub(crate) fn optional_period(&mut self, path: &Path<'_>, text: &str) -> Option<Option<Period>> {
+    #[allow(
+        clippy::option_option,
+        reason = "the outer one says whether it could be read"
+    )]
+    pub(crate) fn optional_period(
+        &mut self,
+        path: &Path<'_>,
+        text: &str,
+    ) -> Option<Option<Period>> {
         self.optional(text, |faults, text| faults.period(path, text))
     }
 
@@ -117,48 +157,90 @@ impl Faults {
         let day = date(text);
         if day.is_none() {
             let shown: String = text.chars().take(40).collect();
-            self.add(path, "BAD_DATE", format!("`{shown}` is not a day: it has to be YYYY-MM-DD, for example 2012-03-15"));
+            self.add(
+                path,
+                "BAD_DATE",
+                format!("`{shown}` is not a day: it has to be YYYY-MM-DD, for example 2012-03-15"),
+            );
         }
         day
     }
 
     /// A day, or empty.
-    #[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
+    #[allow(
+        clippy::option_option,
+        reason = "the outer one says whether it could be read"
+    )]
     pub(crate) fn optional_date(&mut self, path: &Path<'_>, text: &str) -> Option<Option<Date>> {
         self.optional(text, |faults, text| faults.date(path, text))
     }
 
-    #[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
-    fn optional<T>(&mut self, text: &str, read: impl FnOnce(&mut Self, &str) -> Option<T>) -> Option<Option<T>> {
-        if text.is_empty() { Some(None) } else { read(self, text).map(Some) }
+    #[allow(
+        clippy::option_option,
+        reason = "the outer one says whether it could be read"
+    )]
+    fn optional<T>(
+        &mut self,
+        text: &str,
+        read: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if text.is_empty() {
+            Some(None)
+        } else {
+            read(self, text).map(Some)
+        }
     }
 
     /// A value of an enumeration. `known` is `None` for "unspecified".
-    pub(crate) fn choice<W: TryFrom<i32>, D>(&mut self, path: &Path<'_>, number: i32, known: fn(W) -> Option<D>) -> Option<D> {
+    pub(crate) fn choice<W: TryFrom<i32>, D>(
+        &mut self,
+        path: &Path<'_>,
+        number: i32,
+        known: fn(W) -> Option<D>,
+    ) -> Option<D> {
         let Ok(wire) = W::try_from(number) else {
-            let what = format!("{number} is not one of its values: use a value that the contract lists");
+            let what =
+                format!("{number} is not one of its values: use a value that the contract lists");
             self.add(path, "UNKNOWN_VALUE", what);
             return None;
         };
         let value = known(wire);
         if value.is_none() {
-            self.add(path, "UNSPECIFIED", "it is not stated: choose one of the values that the contract lists");
+            self.add(
+                path,
+                "UNSPECIFIED",
+                "it is not stated: choose one of the values that the contract lists",
+            );
         }
         value
     }
 
     /// A value of an enumeration that travels as its name.
-    pub(crate) fn named<D>(&mut self, path: &Path<'_>, text: &str, value: Option<D>, names: &[&str]) -> Option<D> {
+    pub(crate) fn named<D>(
+        &mut self,
+        path: &Path<'_>,
+        text: &str,
+        value: Option<D>,
+        names: &[&str],
+    ) -> Option<D> {
         if value.is_none() {
             let shown: String = text.chars().take(40).collect();
             let names = names.join(", ");
-            self.add(path, "UNKNOWN_VALUE", format!("`{shown}` is not one of its values: use one of {names}"));
+            self.add(
+                path,
+                "UNKNOWN_VALUE",
+                format!("`{shown}` is not one of its values: use one of {names}"),
+            );
         }
         value
     }
 
     /// A part of a message that has to be there.
-    pub(crate) fn required<'m, T>(&mut self, path: &Path<'_>, part: Option<&'m T>) -> Option<&'m T> {
+    pub(crate) fn required<'m, T>(
+        &mut self,
+        path: &Path<'_>,
+        part: Option<&'m T>,
+    ) -> Option<&'m T> {
         if part.is_none() {
             self.add(path, "REQUIRED", "it is absent: state it");
         }
@@ -216,14 +298,24 @@ mod tests {
         let root = Path::root("return");
         let quality = root.at("quality");
         let observation = quality.item("observations", 3);
-        assert_eq!(observation.at("marker").to_string(), "return.quality.observations[3].marker");
+        assert_eq!(
+            observation.at("marker").to_string(),
+            "return.quality.observations[3].marker"
+        );
         assert_eq!(Path::root("").at("period").to_string(), "period");
     }
 
     #[test]
     fn only_year_month_day_is_a_day() {
         assert!(date("2012-02-29").is_some());
-        for bad in ["2011-02-29", "20120229", "2012-02-29T00:00", "2012-2-29", "-012-02-29", ""] {
+        for bad in [
+            "2011-02-29",
+            "20120229",
+            "2012-02-29T00:00",
+            "2012-2-29",
+            "-012-02-29",
+            "",
+        ] {
             assert!(date(bad).is_none(), "{bad}");
         }
     }

@@ -9,11 +9,16 @@ use qipp_domain::scheme::Scheme;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Dataset, OrgCode, Pence, Period};
 
-pub use crate::convert::alerts::{acted_to_proto, evaluated_to_proto, finding_to_proto, national_value_to_proto};
-pub use crate::convert::reference::{
-    community_to_proto, edge_to_proto, marker_to_proto, obligation_to_proto, rule_set_to_proto, succession_to_proto,
+pub use crate::convert::alerts::{
+    acted_to_proto, evaluated_to_proto, finding_to_proto, national_value_to_proto,
 };
-pub use crate::convert::returns::{line_to_proto, measured_to_proto, observation_to_proto, return_to_proto, scheme_to_proto};
+pub use crate::convert::reference::{
+    community_to_proto, edge_to_proto, marker_to_proto, obligation_to_proto, rule_set_to_proto,
+    succession_to_proto,
+};
+pub use crate::convert::returns::{
+    line_to_proto, measured_to_proto, observation_to_proto, return_to_proto, scheme_to_proto,
+};
 
 use crate::cut::{stamp_to_proto, time_to_text};
 use crate::names;
@@ -38,7 +43,11 @@ pub fn organisation(organisation: &Organisation) -> registry::Organisation {
 /// A tree.
 #[must_use]
 pub fn tree(tree: &Tree) -> events::TreeDefined {
-    events::TreeDefined { tree: tree.tree.to_string(), title: tree.title.clone(), root_code: tree.root.to_string() }
+    events::TreeDefined {
+        tree: tree.tree.to_string(),
+        title: tree.title.clone(),
+        root_code: tree.root.to_string(),
+    }
 }
 
 /// A deadline.
@@ -55,8 +64,15 @@ pub fn deadline(dataset: Dataset, period: Period, due: jiff::civil::Date) -> eve
 
 /// A revision of a return.
 #[must_use]
-pub fn revision(org: OrgCode, period: Period, revision: &Revision<ReturnContent>) -> projections::Revision {
-    let key = Precondition { idempotency_key: revision.idempotency_key.clone(), expected_revision: None };
+pub fn revision(
+    org: OrgCode,
+    period: Period,
+    revision: &Revision<ReturnContent>,
+) -> projections::Revision {
+    let key = Precondition {
+        idempotency_key: revision.idempotency_key.clone(),
+        expected_revision: None,
+    };
     projections::Revision {
         revision: revision.number,
         position: stamp_to_proto(revision.stamp),
@@ -69,7 +85,10 @@ pub fn revision(org: OrgCode, period: Period, revision: &Revision<ReturnContent>
 /// A scheme and its standing.
 #[must_use]
 pub fn scheme_standing(revision: &Revision<Scheme>) -> projections::SchemeStanding {
-    let key = Precondition { idempotency_key: revision.idempotency_key.clone(), expected_revision: None };
+    let key = Precondition {
+        idempotency_key: revision.idempotency_key.clone(),
+        expected_revision: None,
+    };
     let standing = revision.content.standing();
     projections::SchemeStanding {
         scheme: Some(scheme_to_proto(&revision.content, &key)),
@@ -97,7 +116,11 @@ pub const fn decision(decision: Decision) -> (intake::Decision, u32) {
 /// A value that differs from the revision before.
 #[must_use]
 pub fn change(change: &Change) -> intake::Change {
-    intake::Change { item: change.item.clone(), before: change.before.clone(), after: change.after.clone() }
+    intake::Change {
+        item: change.item.clone(),
+        before: change.before.clone(),
+        after: change.after.clone(),
+    }
 }
 
 /// A fault or an oddity.
@@ -127,17 +150,24 @@ pub fn source(source: &Source) -> projections::Source {
 #[must_use]
 pub fn point(point: &SeriesPoint) -> projections::Point {
     let (value, value_of_parts) = match point.value {
-        Value::Measured(measured) => {
-            (projections::point::Value::Measured(measured_to_proto(measured)), measured.value())
-        }
-        Value::Missing(missing) => (projections::point::Value::Missing(names::missing_to_proto(missing).into()), None),
+        Value::Measured(measured) => (
+            projections::point::Value::Measured(measured_to_proto(measured)),
+            measured.value(),
+        ),
+        Value::Missing(missing) => (
+            projections::point::Value::Missing(names::missing_to_proto(missing).into()),
+            None,
+        ),
     };
     projections::Point {
         period: point.period.to_string(),
         value: Some(value),
         value_of_parts,
         definition_version: point.definition_version,
-        status: point.status.map_or(events::ReturnStatus::Unspecified, names::status_to_proto).into(),
+        status: point
+            .status
+            .map_or(events::ReturnStatus::Unspecified, names::status_to_proto)
+            .into(),
         simulated: point.simulated,
         sources: point.sources.iter().map(source).collect(),
     }
@@ -151,7 +181,11 @@ pub fn roll_up_cell(key: &CellKey, group_name: &str, partial: &Partial) -> proje
         group_code: key.group.map(|group| group.to_string()).unwrap_or_default(),
         group_name: group_name.to_owned(),
         marker: key.key.marker.to_string(),
-        breakdown: key.key.breakdown.map(|part| part.to_string()).unwrap_or_default(),
+        breakdown: key
+            .key
+            .breakdown
+            .map(|part| part.to_string())
+            .unwrap_or_default(),
         measured: partial.measured.map(measured_to_proto),
         value_of_parts: partial.measured.and_then(|measured| measured.value()),
         organisations: partial.organisations,
@@ -219,7 +253,11 @@ pub fn alert(alert: &Alert, org_name: &str, standing: &Standing<'_>) -> alerts::
         raised_at: time_to_text(standing.raised.time_ms),
         changed_at: time_to_text(standing.changed.time_ms),
         finding: Some(finding_to_proto(standing.finding)),
-        legal_acts: standing.legal_acts().into_iter().map(|act| names::act_to_proto(act).into()).collect(),
+        legal_acts: standing
+            .legal_acts()
+            .into_iter()
+            .map(|act| names::act_to_proto(act).into())
+            .collect(),
         outcome: names::outcome_name(standing.outcome).to_owned(),
     }
 }

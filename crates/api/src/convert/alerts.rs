@@ -2,7 +2,8 @@
 
 use qipp_domain::OrgCode;
 use qipp_domain::alert::{
-    Acted, AlertFact, Evidence, Finding, LateReturn, MarkerEvidence, MarkerPoint, SavingsEvidence, Transition,
+    Acted, AlertFact, Evidence, Finding, LateReturn, MarkerEvidence, MarkerPoint, SavingsEvidence,
+    Transition,
 };
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::marker::QualityDomain;
@@ -33,16 +34,22 @@ pub fn national_value_to_proto(value: &NationalValue) -> wire::NationalValuePubl
 
 /// A fact of the benchmarks topic for the wire.
 pub(crate) fn benchmark_to_proto(value: &NationalValue) -> wire::BenchmarkFact {
-    wire::BenchmarkFact { fact: Some(wire::benchmark_fact::Fact::NationalValuePublished(national_value_to_proto(value))) }
+    wire::BenchmarkFact {
+        fact: Some(wire::benchmark_fact::Fact::NationalValuePublished(
+            national_value_to_proto(value),
+        )),
+    }
 }
 
 /// A fact of the alerts topic for the wire.
 pub(crate) fn fact_to_proto(fact: &AlertFact) -> wire::AlertFact {
     use wire::alert_fact::Fact;
     let fact = match fact {
-        AlertFact::Evaluated { alert_id, transition, finding } => {
-            Fact::Evaluated(evaluated_to_proto(alert_id, *transition, finding))
-        }
+        AlertFact::Evaluated {
+            alert_id,
+            transition,
+            finding,
+        } => Fact::Evaluated(evaluated_to_proto(alert_id, *transition, finding)),
         AlertFact::Acted(acted) => Fact::Acted(acted_to_proto(acted)),
     };
     wire::AlertFact { fact: Some(fact) }
@@ -50,7 +57,11 @@ pub(crate) fn fact_to_proto(fact: &AlertFact) -> wire::AlertFact {
 
 /// An evaluation for the wire.
 #[must_use]
-pub fn evaluated_to_proto(alert_id: &str, transition: Transition, finding: &Finding) -> wire::AlertEvaluated {
+pub fn evaluated_to_proto(
+    alert_id: &str,
+    transition: Transition,
+    finding: &Finding,
+) -> wire::AlertEvaluated {
     wire::AlertEvaluated {
         alert_id: alert_id.to_owned(),
         transition: names::transition_to_proto(transition).into(),
@@ -108,7 +119,11 @@ fn savings_to_proto(savings: &SavingsEvidence) -> wire::SavingsEvidence {
         in_force_pence: savings.in_force.0,
         in_force_three_months_ago_pence: savings.in_force_three_months_ago.0,
         basis: savings.basis.clone(),
-        rising_periods: savings.rising_periods.iter().map(ToString::to_string).collect(),
+        rising_periods: savings
+            .rising_periods
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         simulated: savings.simulated,
         pay_three_months_pence: pence(savings.pay_three_months),
     }
@@ -129,7 +144,11 @@ fn marker_to_proto(marker: &MarkerEvidence) -> wire::MarkerEvidence {
         trial: marker.trial,
         scale: marker.scale.clone(),
         points: marker.points.iter().map(point_to_proto).collect(),
-        linked_schemes: marker.linked_schemes.iter().map(ToString::to_string).collect(),
+        linked_schemes: marker
+            .linked_schemes
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         simulated: marker.simulated,
     }
 }
@@ -158,14 +177,24 @@ fn late_to_proto(late: &LateReturn) -> wire::LateReturn {
 }
 
 /// A fact of the benchmarks topic.
-pub(crate) fn read_benchmark(faults: &mut Faults, path: &Path<'_>, fact: &wire::BenchmarkFact) -> Option<NationalValue> {
+pub(crate) fn read_benchmark(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::BenchmarkFact,
+) -> Option<NationalValue> {
     let wire::benchmark_fact::Fact::NationalValuePublished(value) =
         faults.required(&path.at("fact"), fact.fact.as_ref())?;
     let path = path.at("national_value_published");
     let marker = faults.marker(&path.at("marker"), &value.marker);
     let peer_group = faults.slug(&path.at("peer_group"), &value.peer_group);
     let period = faults.period(&path.at("period"), &value.period);
-    let measured = read_measured(faults, &path, value.numerator, value.denominator, stored_quantity);
+    let measured = read_measured(
+        faults,
+        &path,
+        value.numerator,
+        value.denominator,
+        stored_quantity,
+    );
     let cut = faults.required(&path.at("cut"), value.cut.as_ref());
     let cut = cut.and_then(|cut| read_cut(faults, &path.at("cut"), cut));
     Some(NationalValue {
@@ -181,36 +210,67 @@ pub(crate) fn read_benchmark(faults: &mut Faults, path: &Path<'_>, fact: &wire::
 }
 
 /// A fact of the alerts topic; a finding has to be about `org`, whose record it is.
-pub(crate) fn read_fact(faults: &mut Faults, path: &Path<'_>, org: OrgCode, fact: &wire::AlertFact) -> Option<AlertFact> {
+pub(crate) fn read_fact(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    org: OrgCode,
+    fact: &wire::AlertFact,
+) -> Option<AlertFact> {
     match faults.required(&path.at("fact"), fact.fact.as_ref())? {
         wire::alert_fact::Fact::Acted(acted) => {
             let path = path.at("acted");
             let act = faults.choice(&path.at("act"), acted.act, names::act_from_proto)?;
             let (alert_id, act_id) = (acted.alert_id.clone(), acted.act_id.clone());
-            Some(AlertFact::Acted(Acted { alert_id, act_id, act, who: acted.who.clone(), why: acted.why.clone() }))
+            Some(AlertFact::Acted(Acted {
+                alert_id,
+                act_id,
+                act,
+                who: acted.who.clone(),
+                why: acted.why.clone(),
+            }))
         }
         wire::alert_fact::Fact::Evaluated(evaluated) => {
             let path = path.at("evaluated");
-            let transition = faults.choice(&path.at("transition"), evaluated.transition, names::transition_from_proto);
+            let transition = faults.choice(
+                &path.at("transition"),
+                evaluated.transition,
+                names::transition_from_proto,
+            );
             let path = path.at("finding");
             let finding = faults.required(&path, evaluated.finding.as_ref())?;
             let finding = read_finding(faults, &path, finding)?;
             if finding.org != org {
-                let what = format!("the finding is about {} and the record is of {org}", finding.org);
+                let what = format!(
+                    "the finding is about {} and the record is of {org}",
+                    finding.org
+                );
                 faults.add(&path.at("org_code"), "WRONG_KEY", what);
             }
-            Some(AlertFact::Evaluated { alert_id: evaluated.alert_id.clone(), transition: transition?, finding })
+            Some(AlertFact::Evaluated {
+                alert_id: evaluated.alert_id.clone(),
+                transition: transition?,
+                finding,
+            })
         }
     }
 }
 
 /// A finding.
-pub(crate) fn read_finding(faults: &mut Faults, path: &Path<'_>, finding: &wire::Finding) -> Option<Finding> {
+pub(crate) fn read_finding(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    finding: &wire::Finding,
+) -> Option<Finding> {
     let org = faults.org(&path.at("org_code"), &finding.org_code);
     let period = faults.period(&path.at("period"), &finding.period);
-    let severity = faults.choice(&path.at("severity"), finding.severity, names::severity_from_proto);
+    let severity = faults.choice(
+        &path.at("severity"),
+        finding.severity,
+        names::severity_from_proto,
+    );
     let evidence = faults.required(&path.at("evidence"), finding.evidence.as_ref());
-    let evidence = evidence.and_then(|evidence| read_evidence(faults, &path.at("evidence"), evidence));
+    let evidence =
+        evidence.and_then(|evidence| read_evidence(faults, &path.at("evidence"), evidence));
     Some(Finding {
         rule: finding.rule_id.clone(),
         org: org?,
@@ -224,7 +284,11 @@ pub(crate) fn read_finding(faults: &mut Faults, path: &Path<'_>, finding: &wire:
     })
 }
 
-fn read_evidence(faults: &mut Faults, path: &Path<'_>, evidence: &wire::Evidence) -> Option<Evidence> {
+fn read_evidence(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    evidence: &wire::Evidence,
+) -> Option<Evidence> {
     let cut = faults.required(&path.at("cut"), evidence.cut.as_ref());
     let cut = cut.and_then(|cut| read_cut(faults, &path.at("cut"), cut));
     let as_of = faults.date(&path.at("as_of"), &evidence.as_of);
@@ -246,8 +310,17 @@ fn read_evidence(faults: &mut Faults, path: &Path<'_>, evidence: &wire::Evidence
     })
 }
 
-fn read_savings(faults: &mut Faults, path: &Path<'_>, savings: &wire::SavingsEvidence) -> Option<SavingsEvidence> {
-    let rising = faults.list(path, "rising_periods", &savings.rising_periods, |faults, path, text| faults.period(path, text));
+fn read_savings(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    savings: &wire::SavingsEvidence,
+) -> Option<SavingsEvidence> {
+    let rising = faults.list(
+        path,
+        "rising_periods",
+        &savings.rising_periods,
+        |faults, path, text| faults.period(path, text),
+    );
     Some(SavingsEvidence {
         last_three_months: savings.last_three_months_pence.map(Pence),
         same_months_last_year: savings.same_months_last_year_pence.map(Pence),
@@ -261,19 +334,36 @@ fn read_savings(faults: &mut Faults, path: &Path<'_>, savings: &wire::SavingsEvi
     })
 }
 
-fn read_marker(faults: &mut Faults, path: &Path<'_>, marker: &wire::MarkerEvidence) -> Option<MarkerEvidence> {
+fn read_marker(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    marker: &wire::MarkerEvidence,
+) -> Option<MarkerEvidence> {
     let domains = QualityDomain::NAMES.map(|(_, name)| name);
     let code = faults.marker(&path.at("marker"), &marker.marker);
     let domain = QualityDomain::from_name(&marker.domain);
     let domain = faults.named(&path.at("domain"), &marker.domain, domain, &domains);
-    let polarity = faults.choice(&path.at("polarity"), marker.polarity, names::polarity_from_proto);
+    let polarity = faults.choice(
+        &path.at("polarity"),
+        marker.polarity,
+        names::polarity_from_proto,
+    );
     let direction = names::direction_from_name(&marker.direction);
-    let direction = faults.named(&path.at("direction"), &marker.direction, direction, &["slipping", "improving"]);
+    let direction = faults.named(
+        &path.at("direction"),
+        &marker.direction,
+        direction,
+        &["slipping", "improving"],
+    );
     let from = faults.period(&path.at("baseline_from"), &marker.baseline_from);
     let until = faults.period(&path.at("baseline_until"), &marker.baseline_until);
     let points = faults.list(path, "points", &marker.points, read_point);
-    let schemes =
-        faults.list(path, "linked_schemes", &marker.linked_schemes, |faults, path, text| faults.scheme_id(path, text));
+    let schemes = faults.list(
+        path,
+        "linked_schemes",
+        &marker.linked_schemes,
+        |faults, path, text| faults.scheme_id(path, text),
+    );
     Some(MarkerEvidence {
         marker: code?,
         domain: domain?,
@@ -293,10 +383,24 @@ fn read_marker(faults: &mut Faults, path: &Path<'_>, marker: &wire::MarkerEviden
     })
 }
 
-fn read_point(faults: &mut Faults, path: &Path<'_>, point: &wire::MarkerPoint) -> Option<MarkerPoint> {
+fn read_point(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    point: &wire::MarkerPoint,
+) -> Option<MarkerPoint> {
     let period = faults.period(&path.at("period"), &point.period);
-    let own = read_measured(faults, path, point.numerator, point.denominator, stored_quantity);
-    let national_numerator = stored_quantity(faults, &path.at("national_numerator"), point.national_numerator);
+    let own = read_measured(
+        faults,
+        path,
+        point.numerator,
+        point.denominator,
+        stored_quantity,
+    );
+    let national_numerator = stored_quantity(
+        faults,
+        &path.at("national_numerator"),
+        point.national_numerator,
+    );
     let national_denominator = point
         .national_denominator
         .map(|number| stored_quantity(faults, &path.at("national_denominator"), number));
@@ -304,7 +408,10 @@ fn read_point(faults: &mut Faults, path: &Path<'_>, point: &wire::MarkerPoint) -
     Some(MarkerPoint {
         period: period?,
         own: own?,
-        national: Measured { numerator: national_numerator?, denominator: flip(national_denominator)? },
+        national: Measured {
+            numerator: national_numerator?,
+            denominator: flip(national_denominator)?,
+        },
         residual: point.residual,
         adverse_z: point.adverse_z,
         revision: point.revision,
@@ -316,5 +423,10 @@ fn read_late(faults: &mut Faults, path: &Path<'_>, late: &wire::LateReturn) -> O
     let dataset = faults.choice(&path.at("dataset"), late.dataset, names::dataset_from_proto);
     let period = faults.period(&path.at("period"), &late.period);
     let due = faults.date(&path.at("due"), &late.due);
-    Some(LateReturn { dataset: dataset?, period: period?, due: due?, working_days_late: late.working_days_late })
+    Some(LateReturn {
+        dataset: dataset?,
+        period: period?,
+        due: due?,
+        working_days_late: late.working_days_late,
+    })
 }

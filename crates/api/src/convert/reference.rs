@@ -15,25 +15,40 @@ use wire::reference_fact::Fact;
 /// A reference fact for the wire.
 pub(crate) fn fact_to_proto(fact: &ReferenceFact) -> wire::ReferenceFact {
     let fact = match fact {
-        ReferenceFact::Organisation(organisation) => Fact::OrganisationRecorded(recorded_to_proto(organisation)),
-        ReferenceFact::Closed { org, closed } => {
-            Fact::OrganisationClosed(wire::OrganisationClosed { org_code: org.to_string(), closed: closed.to_string() })
+        ReferenceFact::Organisation(organisation) => {
+            Fact::OrganisationRecorded(recorded_to_proto(organisation))
         }
-        ReferenceFact::Succeeded(succession) => Fact::OrganisationSucceeded(succession_to_proto(succession)),
+        ReferenceFact::Closed { org, closed } => {
+            Fact::OrganisationClosed(wire::OrganisationClosed {
+                org_code: org.to_string(),
+                closed: closed.to_string(),
+            })
+        }
+        ReferenceFact::Succeeded(succession) => {
+            Fact::OrganisationSucceeded(succession_to_proto(succession))
+        }
         ReferenceFact::Tree { tree, title, root } => Fact::TreeDefined(wire::TreeDefined {
             tree: tree.to_string(),
             title: title.clone(),
             root_code: root.to_string(),
         }),
         ReferenceFact::Edge(edge) => Fact::EdgeRecorded(edge_to_proto(edge)),
-        ReferenceFact::Community(community) => Fact::CommunityRecorded(community_to_proto(community)),
+        ReferenceFact::Community(community) => {
+            Fact::CommunityRecorded(community_to_proto(community))
+        }
         ReferenceFact::Marker(definition) => Fact::MarkerDefined(marker_to_proto(definition)),
-        ReferenceFact::Deadline { dataset, period, due } => Fact::DeadlineSet(wire::DeadlineSet {
+        ReferenceFact::Deadline {
+            dataset,
+            period,
+            due,
+        } => Fact::DeadlineSet(wire::DeadlineSet {
             dataset: names::dataset_to_proto(*dataset).into(),
             period: period.to_string(),
             due: due.to_string(),
         }),
-        ReferenceFact::Obligation(obligation) => Fact::ObligationSet(obligation_to_proto(obligation)),
+        ReferenceFact::Obligation(obligation) => {
+            Fact::ObligationSet(obligation_to_proto(obligation))
+        }
         ReferenceFact::RuleSet(rule_set) => Fact::RuleSetPublished(rule_set_to_proto(rule_set)),
     };
     wire::ReferenceFact { fact: Some(fact) }
@@ -124,18 +139,33 @@ pub fn rule_set_to_proto(rule_set: &RuleSet) -> wire::RuleSetPublished {
         enabled: setting.enabled,
         parameters: setting.parameters.clone(),
     };
-    wire::RuleSetPublished { version: rule_set.version.clone(), rules: rule_set.rules.iter().map(setting).collect() }
+    wire::RuleSetPublished {
+        version: rule_set.version.clone(),
+        rules: rule_set.rules.iter().map(setting).collect(),
+    }
 }
 
 /// A reference fact of the wire. Pointers go on from `path` with the name of the fact.
-pub(crate) fn read_fact(faults: &mut Faults, path: &Path<'_>, fact: &wire::ReferenceFact) -> Option<ReferenceFact> {
+pub(crate) fn read_fact(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::ReferenceFact,
+) -> Option<ReferenceFact> {
     match faults.required(&path.at("fact"), fact.fact.as_ref())? {
-        Fact::OrganisationRecorded(fact) => read_organisation(faults, &path.at("organisation_recorded"), fact),
-        Fact::OrganisationClosed(fact) => read_closed(faults, &path.at("organisation_closed"), fact),
-        Fact::OrganisationSucceeded(fact) => read_succession(faults, &path.at("organisation_succeeded"), fact),
+        Fact::OrganisationRecorded(fact) => {
+            read_organisation(faults, &path.at("organisation_recorded"), fact)
+        }
+        Fact::OrganisationClosed(fact) => {
+            read_closed(faults, &path.at("organisation_closed"), fact)
+        }
+        Fact::OrganisationSucceeded(fact) => {
+            read_succession(faults, &path.at("organisation_succeeded"), fact)
+        }
         Fact::TreeDefined(fact) => read_tree(faults, &path.at("tree_defined"), fact),
         Fact::EdgeRecorded(fact) => read_edge(faults, &path.at("edge_recorded"), fact),
-        Fact::CommunityRecorded(fact) => read_community(faults, &path.at("community_recorded"), fact),
+        Fact::CommunityRecorded(fact) => {
+            read_community(faults, &path.at("community_recorded"), fact)
+        }
         Fact::MarkerDefined(fact) => read_marker(faults, &path.at("marker_defined"), fact),
         Fact::DeadlineSet(fact) => read_deadline(faults, &path.at("deadline_set"), fact),
         Fact::ObligationSet(fact) => read_obligation(faults, &path.at("obligation_set"), fact),
@@ -145,56 +175,120 @@ pub(crate) fn read_fact(faults: &mut Faults, path: &Path<'_>, fact: &wire::Refer
 
 // In each reader every field is read before the first `?`, so that all faults are found.
 
-fn read_organisation(faults: &mut Faults, path: &Path<'_>, fact: &wire::OrganisationRecorded) -> Option<ReferenceFact> {
+fn read_organisation(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::OrganisationRecorded,
+) -> Option<ReferenceFact> {
     let code = faults.org(&path.at("org_code"), &fact.org_code);
     let kind = faults.slug(&path.at("kind"), &fact.kind);
     let opened = faults.optional_date(&path.at("opened"), &fact.opened);
     let (code, kind, opened) = (code?, kind?, opened?);
-    Some(ReferenceFact::Organisation(Organisation { code, name: fact.name.clone(), kind, opened, closed: None }))
+    Some(ReferenceFact::Organisation(Organisation {
+        code,
+        name: fact.name.clone(),
+        kind,
+        opened,
+        closed: None,
+    }))
 }
 
-fn read_closed(faults: &mut Faults, path: &Path<'_>, fact: &wire::OrganisationClosed) -> Option<ReferenceFact> {
+fn read_closed(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::OrganisationClosed,
+) -> Option<ReferenceFact> {
     let org = faults.org(&path.at("org_code"), &fact.org_code);
     let closed = faults.date(&path.at("closed"), &fact.closed);
-    Some(ReferenceFact::Closed { org: org?, closed: closed? })
+    Some(ReferenceFact::Closed {
+        org: org?,
+        closed: closed?,
+    })
 }
 
-fn read_succession(faults: &mut Faults, path: &Path<'_>, fact: &wire::OrganisationSucceeded) -> Option<ReferenceFact> {
+fn read_succession(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::OrganisationSucceeded,
+) -> Option<ReferenceFact> {
     let org = faults.org(&path.at("org_code"), &fact.org_code);
     let successor = faults.org(&path.at("successor_code"), &fact.successor_code);
     let date = faults.date(&path.at("date"), &fact.date);
-    Some(ReferenceFact::Succeeded(Succession { org: org?, successor: successor?, date: date? }))
+    Some(ReferenceFact::Succeeded(Succession {
+        org: org?,
+        successor: successor?,
+        date: date?,
+    }))
 }
 
-fn read_tree(faults: &mut Faults, path: &Path<'_>, fact: &wire::TreeDefined) -> Option<ReferenceFact> {
+fn read_tree(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::TreeDefined,
+) -> Option<ReferenceFact> {
     let tree = faults.slug(&path.at("tree"), &fact.tree);
     let root = faults.org(&path.at("root_code"), &fact.root_code);
-    Some(ReferenceFact::Tree { tree: tree?, title: fact.title.clone(), root: root? })
+    Some(ReferenceFact::Tree {
+        tree: tree?,
+        title: fact.title.clone(),
+        root: root?,
+    })
 }
 
-fn read_edge(faults: &mut Faults, path: &Path<'_>, fact: &wire::EdgeRecorded) -> Option<ReferenceFact> {
+fn read_edge(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::EdgeRecorded,
+) -> Option<ReferenceFact> {
     let tree = faults.slug(&path.at("tree"), &fact.tree);
     let child = faults.org(&path.at("child_code"), &fact.child_code);
     let parent = faults.org(&path.at("parent_code"), &fact.parent_code);
     let from = faults.date(&path.at("valid_from"), &fact.valid_from);
     let until = faults.optional_date(&path.at("valid_until"), &fact.valid_until);
-    Some(ReferenceFact::Edge(Edge { tree: tree?, child: child?, parent: parent?, from: from?, until: until? }))
+    Some(ReferenceFact::Edge(Edge {
+        tree: tree?,
+        child: child?,
+        parent: parent?,
+        from: from?,
+        until: until?,
+    }))
 }
 
-fn read_community(faults: &mut Faults, path: &Path<'_>, fact: &wire::CommunityRecorded) -> Option<ReferenceFact> {
+fn read_community(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::CommunityRecorded,
+) -> Option<ReferenceFact> {
     let community = faults.slug(&path.at("community"), &fact.community);
-    let members = faults.list(path, "member_codes", &fact.member_codes, |faults, path, code| faults.org(path, code));
+    let members = faults.list(
+        path,
+        "member_codes",
+        &fact.member_codes,
+        |faults, path, code| faults.org(path, code),
+    );
     let (community, members) = (community?, members?);
-    Some(ReferenceFact::Community(Community { community, title: fact.title.clone(), members }))
+    Some(ReferenceFact::Community(Community {
+        community,
+        title: fact.title.clone(),
+        members,
+    }))
 }
 
-fn read_marker(faults: &mut Faults, path: &Path<'_>, fact: &wire::MarkerDefined) -> Option<ReferenceFact> {
+fn read_marker(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::MarkerDefined,
+) -> Option<ReferenceFact> {
     let domains = QualityDomain::NAMES.map(|(_, name)| name);
     let roles = TriggerRole::NAMES.map(|(_, name)| name);
     let marker = faults.marker(&path.at("marker"), &fact.marker);
     let domain = QualityDomain::from_name(&fact.domain);
     let domain = faults.named(&path.at("domain"), &fact.domain, domain, &domains);
-    let polarity = faults.choice(&path.at("polarity"), fact.polarity, names::polarity_from_proto);
+    let polarity = faults.choice(
+        &path.at("polarity"),
+        fact.polarity,
+        names::polarity_from_proto,
+    );
     let roll_up = faults.choice(&path.at("roll_up"), fact.roll_up, names::roll_up_from_proto);
     let role = TriggerRole::from_name(&fact.trigger_role);
     let role = faults.named(&path.at("trigger_role"), &fact.trigger_role, role, &roles);
@@ -221,33 +315,60 @@ fn read_marker(faults: &mut Faults, path: &Path<'_>, fact: &wire::MarkerDefined)
     }))
 }
 
-fn read_deadline(faults: &mut Faults, path: &Path<'_>, fact: &wire::DeadlineSet) -> Option<ReferenceFact> {
+fn read_deadline(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::DeadlineSet,
+) -> Option<ReferenceFact> {
     let dataset = faults.choice(&path.at("dataset"), fact.dataset, names::dataset_from_proto);
     let period = faults.period(&path.at("period"), &fact.period);
     let due = faults.date(&path.at("due"), &fact.due);
-    Some(ReferenceFact::Deadline { dataset: dataset?, period: period?, due: due? })
+    Some(ReferenceFact::Deadline {
+        dataset: dataset?,
+        period: period?,
+        due: due?,
+    })
 }
 
-fn read_obligation(faults: &mut Faults, path: &Path<'_>, fact: &wire::ObligationSet) -> Option<ReferenceFact> {
+fn read_obligation(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::ObligationSet,
+) -> Option<ReferenceFact> {
     let org = faults.org(&path.at("org_code"), &fact.org_code);
     let dataset = faults.choice(&path.at("dataset"), fact.dataset, names::dataset_from_proto);
     let from = faults.period(&path.at("from"), &fact.from);
     let until = faults.optional_period(&path.at("until"), &fact.until);
-    Some(ReferenceFact::Obligation(Obligation { org: org?, dataset: dataset?, from: from?, until: until? }))
+    Some(ReferenceFact::Obligation(Obligation {
+        org: org?,
+        dataset: dataset?,
+        from: from?,
+        until: until?,
+    }))
 }
 
-fn read_rule_set(faults: &mut Faults, path: &Path<'_>, fact: &wire::RuleSetPublished) -> Option<ReferenceFact> {
+fn read_rule_set(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::RuleSetPublished,
+) -> Option<ReferenceFact> {
     let mut rules = BTreeMap::new();
     for (index, rule) in fact.rules.iter().enumerate() {
         let path = path.item("rules", index);
         for (name, number) in &rule.parameters {
             faults.finite(&path.at("parameters").at(name), *number);
         }
-        let setting = RuleSetting { enabled: rule.enabled, parameters: rule.parameters.clone() };
+        let setting = RuleSetting {
+            enabled: rule.enabled,
+            parameters: rule.parameters.clone(),
+        };
         if rules.insert(rule.rule_id.clone(), setting).is_some() {
             let what = format!("{} is set twice: set each rule once", rule.rule_id);
             faults.add(&path.at("rule_id"), "DUPLICATE_RULE", what);
         }
     }
-    Some(ReferenceFact::RuleSet(RuleSet { version: fact.version.clone(), rules }))
+    Some(ReferenceFact::RuleSet(RuleSet {
+        version: fact.version.clone(),
+        rules,
+    }))
 }

@@ -11,28 +11,43 @@ use qipp_domain::{OrgCode, Pence, Period, Quantity};
 use crate::names;
 use crate::parse::{Faults, Path, date_text, period_text};
 use crate::proto::events::v1 as wire;
-use wire::r#return::Body as WireBody;
 use wire::observation::Value as WireValue;
+use wire::r#return::Body as WireBody;
 use wire::return_fact::Fact;
 
 /// A fact of the returns topic for the wire.
 pub(crate) fn fact_to_proto(fact: &ReturnFact) -> wire::ReturnFact {
     let fact = match fact {
         ReturnFact::Return(ret) => Fact::ReturnReceived(wire::ReturnReceived {
-            r#return: Some(return_to_proto(ret.org, ret.period, &ret.content, &ret.precondition)),
+            r#return: Some(return_to_proto(
+                ret.org,
+                ret.period,
+                &ret.content,
+                &ret.precondition,
+            )),
         }),
-        ReturnFact::Scheme { scheme, precondition } => {
-            Fact::SchemeReceived(wire::SchemeReceived { scheme: Some(scheme_to_proto(scheme, precondition)) })
-        }
+        ReturnFact::Scheme {
+            scheme,
+            precondition,
+        } => Fact::SchemeReceived(wire::SchemeReceived {
+            scheme: Some(scheme_to_proto(scheme, precondition)),
+        }),
     };
     wire::ReturnFact { fact: Some(fact) }
 }
 
 /// A return for the wire.
 #[must_use]
-pub fn return_to_proto(org: OrgCode, period: Period, content: &ReturnContent, precondition: &Precondition) -> wire::Return {
+pub fn return_to_proto(
+    org: OrgCode,
+    period: Period,
+    content: &ReturnContent,
+    precondition: &Precondition,
+) -> wire::Return {
     let body = match &content.body {
-        Body::Savings(lines) => WireBody::Savings(wire::SavingsReturn { lines: lines.iter().map(line_to_proto).collect() }),
+        Body::Savings(lines) => WireBody::Savings(wire::SavingsReturn {
+            lines: lines.iter().map(line_to_proto).collect(),
+        }),
         Body::Quality(observations) => WireBody::Quality(wire::QualityReturn {
             observations: observations.iter().map(observation_to_proto).collect(),
         }),
@@ -60,7 +75,10 @@ pub fn line_to_proto(line: &SavingsLine) -> wire::SavingsLine {
         actual_ytd_pence: pence(line.actual_ytd),
         forecast_pence: pence(line.forecast),
         recurrent_pence: pence(line.recurrent),
-        missing: line.missing.map_or(wire::Missing::Unspecified, names::missing_to_proto).into(),
+        missing: line
+            .missing
+            .map_or(wire::Missing::Unspecified, names::missing_to_proto)
+            .into(),
         simulated: line.simulated,
     }
 }
@@ -75,7 +93,11 @@ pub fn observation_to_proto(observation: &Observation) -> wire::Observation {
     wire::Observation {
         marker: observation.key.marker.to_string(),
         definition_version: observation.definition_version,
-        breakdown: observation.key.breakdown.map(|part| part.to_string()).unwrap_or_default(),
+        breakdown: observation
+            .key
+            .breakdown
+            .map(|part| part.to_string())
+            .unwrap_or_default(),
         value: Some(value),
         simulated: observation.simulated,
     }
@@ -84,7 +106,10 @@ pub fn observation_to_proto(observation: &Observation) -> wire::Observation {
 /// A figure for the wire. Exact up to 2 × 10^12, twice what a return may state.
 #[must_use]
 pub fn measured_to_proto(measured: Measured) -> wire::Measured {
-    wire::Measured { numerator: measured.numerator.to_f64(), denominator: measured.denominator.map(Quantity::to_f64) }
+    wire::Measured {
+        numerator: measured.numerator.to_f64(),
+        denominator: measured.denominator.map(Quantity::to_f64),
+    }
 }
 
 /// A scheme for the wire.
@@ -103,7 +128,10 @@ pub fn scheme_to_proto(scheme: &Scheme, precondition: &Precondition) -> wire::Sc
         linked_markers: scheme
             .linked_markers
             .iter()
-            .map(|linked| wire::LinkedMarker { marker: linked.marker.to_string(), balancing: linked.balancing })
+            .map(|linked| wire::LinkedMarker {
+                marker: linked.marker.to_string(),
+                balancing: linked.balancing,
+            })
             .collect(),
         clinical_lead: scheme.clinical_lead.clone(),
         qia_medical_director_signed: date_text(scheme.qia_medical_director),
@@ -126,7 +154,11 @@ fn milestone_to_proto(milestone: &Milestone) -> wire::Milestone {
 }
 
 /// A fact of the returns topic, as the log holds it.
-pub(crate) fn read_fact(faults: &mut Faults, path: &Path<'_>, fact: &wire::ReturnFact) -> Option<ReturnFact> {
+pub(crate) fn read_fact(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    fact: &wire::ReturnFact,
+) -> Option<ReturnFact> {
     match faults.required(&path.at("fact"), fact.fact.as_ref())? {
         Fact::ReturnReceived(received) => {
             let path = path.at("return_received");
@@ -139,14 +171,20 @@ pub(crate) fn read_fact(faults: &mut Faults, path: &Path<'_>, fact: &wire::Retur
             let path = path.at("scheme");
             let scheme = faults.required(&path, received.scheme.as_ref())?;
             let precondition = precondition(&scheme.idempotency_key, scheme.expected_revision);
-            read_scheme(faults, &path, scheme).map(|scheme| ReturnFact::Scheme { scheme, precondition })
+            read_scheme(faults, &path, scheme).map(|scheme| ReturnFact::Scheme {
+                scheme,
+                precondition,
+            })
         }
     }
 }
 
 /// How the sender wants a thing to be decided.
 pub(crate) fn precondition(idempotency_key: &str, expected_revision: Option<u32>) -> Precondition {
-    Precondition { idempotency_key: idempotency_key.to_owned(), expected_revision }
+    Precondition {
+        idempotency_key: idempotency_key.to_owned(),
+        expected_revision,
+    }
 }
 
 fn read_return(faults: &mut Faults, path: &Path<'_>, ret: &wire::Return) -> Option<Return> {
@@ -154,24 +192,45 @@ fn read_return(faults: &mut Faults, path: &Path<'_>, ret: &wire::Return) -> Opti
     let period = faults.period(&path.at("period"), &ret.period);
     let status = faults.choice(&path.at("status"), ret.status, names::status_from_proto);
     let body = match faults.required(&path.at("body"), ret.body.as_ref())? {
-        WireBody::Savings(savings) => {
-            faults.list(&path.at("savings"), "lines", &savings.lines, read_line).map(Body::Savings)
-        }
+        WireBody::Savings(savings) => faults
+            .list(&path.at("savings"), "lines", &savings.lines, read_line)
+            .map(Body::Savings),
         WireBody::Quality(quality) => {
             let read = |faults: &mut Faults, path: &Path<'_>, observation| {
                 read_observation(faults, path, observation, stored_quantity)
             };
-            faults.list(&path.at("quality"), "observations", &quality.observations, read).map(Body::Quality)
+            faults
+                .list(
+                    &path.at("quality"),
+                    "observations",
+                    &quality.observations,
+                    read,
+                )
+                .map(Body::Quality)
         }
     };
     let (source, narrative) = (ret.source.clone(), ret.narrative.clone());
-    let content = ReturnContent { status: status?, source, narrative, body: body? };
+    let content = ReturnContent {
+        status: status?,
+        source,
+        narrative,
+        body: body?,
+    };
     let precondition = precondition(&ret.idempotency_key, ret.expected_revision);
-    Some(Return { org: org?, period: period?, content, precondition })
+    Some(Return {
+        org: org?,
+        period: period?,
+        content,
+        precondition,
+    })
 }
 
 /// A line of a savings return, by form only.
-pub(crate) fn read_line(faults: &mut Faults, path: &Path<'_>, line: &wire::SavingsLine) -> Option<SavingsLine> {
+pub(crate) fn read_line(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    line: &wire::SavingsLine,
+) -> Option<SavingsLine> {
     let scheme = faults.scheme_id(&path.at("scheme_id"), &line.scheme_id);
     let missing = read_missing(faults, &path.at("missing"), line.missing, true);
     Some(SavingsLine {
@@ -187,12 +246,22 @@ pub(crate) fn read_line(faults: &mut Faults, path: &Path<'_>, line: &wire::Savin
 }
 
 /// A reason for a missing figure. 0 is "no reason", which is either fine or a fault.
-#[allow(clippy::option_option, reason = "the outer one says whether it could be read")]
-fn read_missing(faults: &mut Faults, path: &Path<'_>, number: i32, may_be_absent: bool) -> Option<Option<Missing>> {
+#[allow(
+    clippy::option_option,
+    reason = "the outer one says whether it could be read"
+)]
+fn read_missing(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    number: i32,
+    may_be_absent: bool,
+) -> Option<Option<Missing>> {
     if number == 0 && may_be_absent {
         return Some(None);
     }
-    faults.choice(path, number, names::missing_from_proto).map(Some)
+    faults
+        .choice(path, number, names::missing_from_proto)
+        .map(Some)
 }
 
 /// Reads one number of a figure.
@@ -214,14 +283,24 @@ pub(crate) fn read_observation(
             None
         }
         Some(WireValue::Missing(number)) => {
-            read_missing(faults, &path.at("missing"), number, false).flatten().map(Value::Missing)
+            read_missing(faults, &path.at("missing"), number, false)
+                .flatten()
+                .map(Value::Missing)
         }
-        Some(WireValue::Measured(measured)) => {
-            read_measured(faults, &path.at("measured"), measured.numerator, measured.denominator, quantity).map(Value::Measured)
-        }
+        Some(WireValue::Measured(measured)) => read_measured(
+            faults,
+            &path.at("measured"),
+            measured.numerator,
+            measured.denominator,
+            quantity,
+        )
+        .map(Value::Measured),
     };
     Some(Observation {
-        key: SeriesKey { marker: marker?, breakdown: breakdown? },
+        key: SeriesKey {
+            marker: marker?,
+            breakdown: breakdown?,
+        },
         definition_version: observation.definition_version,
         value: value?,
         simulated: observation.simulated,
@@ -237,8 +316,12 @@ pub(crate) fn read_measured(
     quantity: ReadQuantity,
 ) -> Option<Measured> {
     let numerator = quantity(faults, &path.at("numerator"), numerator);
-    let denominator = denominator.map(|denominator| quantity(faults, &path.at("denominator"), denominator));
-    Some(Measured { numerator: numerator?, denominator: flip(denominator)? })
+    let denominator =
+        denominator.map(|denominator| quantity(faults, &path.at("denominator"), denominator));
+    Some(Measured {
+        numerator: numerator?,
+        denominator: flip(denominator)?,
+    })
 }
 
 /// From "there is one, and it was read or not" to "all is well, with or without one".
@@ -252,29 +335,62 @@ pub(crate) fn flip<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 
 /// A number that the log holds. It passed validation when it was written, or is a sum of such numbers, so it is only held to be a
 /// number that fits.
-#[allow(clippy::cast_possible_truncation, reason = "bounded and rounded just before")]
-pub(crate) fn stored_quantity(faults: &mut Faults, path: &Path<'_>, number: f64) -> Option<Quantity> {
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "bounded and rounded just before"
+)]
+pub(crate) fn stored_quantity(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    number: f64,
+) -> Option<Quantity> {
     const MOST: f64 = 9e15;
     let number = faults.finite(path, number)?;
     if number.abs() > MOST {
-        faults.add(path, "TOO_LARGE", "is above 9 × 10^15, the largest sum that can be held");
+        faults.add(
+            path,
+            "TOO_LARGE",
+            "is above 9 × 10^15, the largest sum that can be held",
+        );
         return None;
     }
     Some(Quantity::from_thousandths((number * 1000.0).round() as i64))
 }
 
 /// A scheme, by form only.
-pub(crate) fn read_scheme(faults: &mut Faults, path: &Path<'_>, scheme: &wire::Scheme) -> Option<Scheme> {
+pub(crate) fn read_scheme(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    scheme: &wire::Scheme,
+) -> Option<Scheme> {
     let org = faults.org(&path.at("org_code"), &scheme.org_code);
     let id = faults.scheme_id(&path.at("scheme_id"), &scheme.scheme_id);
-    let category = faults.choice(&path.at("category"), scheme.category, names::category_from_proto);
+    let category = faults.choice(
+        &path.at("category"),
+        scheme.category,
+        names::category_from_proto,
+    );
     let start = faults.period(&path.at("start"), &scheme.start);
-    let linked_markers = faults.list(path, "linked_markers", &scheme.linked_markers, |faults, path, linked| {
-        let marker = faults.marker(&path.at("marker"), &linked.marker)?;
-        Some(LinkedMarker { marker, balancing: linked.balancing })
-    });
-    let medical = faults.optional_date(&path.at("qia_medical_director_signed"), &scheme.qia_medical_director_signed);
-    let nursing = faults.optional_date(&path.at("qia_nursing_director_signed"), &scheme.qia_nursing_director_signed);
+    let linked_markers = faults.list(
+        path,
+        "linked_markers",
+        &scheme.linked_markers,
+        |faults, path, linked| {
+            let marker = faults.marker(&path.at("marker"), &linked.marker)?;
+            Some(LinkedMarker {
+                marker,
+                balancing: linked.balancing,
+            })
+        },
+    );
+    let medical = faults.optional_date(
+        &path.at("qia_medical_director_signed"),
+        &scheme.qia_medical_director_signed,
+    );
+    let nursing = faults.optional_date(
+        &path.at("qia_nursing_director_signed"),
+        &scheme.qia_nursing_director_signed,
+    );
     let milestones = faults.list(path, "milestones", &scheme.milestones, read_milestone);
     let ended = faults.optional_period(&path.at("ended"), &scheme.ended);
     Some(Scheme {
@@ -283,7 +399,11 @@ pub(crate) fn read_scheme(faults: &mut Faults, path: &Path<'_>, scheme: &wire::S
         title: scheme.title.clone(),
         category: category?,
         start: start?,
-        planned: scheme.planned_pence.iter().map(|&amount| Pence(amount)).collect(),
+        planned: scheme
+            .planned_pence
+            .iter()
+            .map(|&amount| Pence(amount))
+            .collect(),
         full_year_effect: Pence(scheme.full_year_effect_pence),
         recurrent: scheme.recurrent,
         pay: scheme.pay,
@@ -297,11 +417,20 @@ pub(crate) fn read_scheme(faults: &mut Faults, path: &Path<'_>, scheme: &wire::S
     })
 }
 
-fn read_milestone(faults: &mut Faults, path: &Path<'_>, milestone: &wire::Milestone) -> Option<Milestone> {
+fn read_milestone(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    milestone: &wire::Milestone,
+) -> Option<Milestone> {
     let kinds = names::MILESTONE_KINDS.map(|(_, name)| name);
     let kind = names::milestone_kind_from_name(&milestone.kind);
     let kind = faults.named(&path.at("kind"), &milestone.kind, kind, &kinds);
     let due = faults.date(&path.at("due"), &milestone.due);
     let done = faults.optional_date(&path.at("done"), &milestone.done);
-    Some(Milestone { title: milestone.title.clone(), kind: kind?, due: due?, done: done? })
+    Some(Milestone {
+        title: milestone.title.clone(),
+        kind: kind?,
+        due: due?,
+        done: done?,
+    })
 }

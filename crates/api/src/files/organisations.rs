@@ -29,7 +29,7 @@ use jiff::civil::Date;
 use qipp_domain::{OrgCode, Period};
 
 use super::faults::{Faults, Parsed, Read};
-use super::reference::{Once, beginning, closed, edge, fact, organisation, succeeded, tree};
+use super::reference::{Once, beginning, closed, edge, organisation, succeeded, tree};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{ReferenceFact, reference_fact::Fact};
 
