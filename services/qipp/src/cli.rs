@@ -1,0 +1,181 @@
+//! The command line: what can be asked, and where the answer comes from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use qipp_access::Role;
+
+use crate::client::Client;
+use crate::config::{LogFormat, LogKind, Overrides};
+use crate::exit::{self, Outcome};
+use crate::verbs;
+use crate::{demo, keys};
+
+/// QIPP Watch: do savings harm quality? Submit returns, query what they say, watch the alerts.
+#[derive(Debug, Parser)]
+#[command(name = "qipp", version, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// How to reach a house, and as whom.
+#[derive(Clone, Debug, Args)]
+pub struct Reach {
+    /// Address of the service.
+    #[arg(long, global = true, env = "QIPP_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// File with the key to call with. Else the environment variable QIPP_KEY, else the local key of the verb's role.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Where `qipp serve` keeps its data: the local keys are there.
+    #[arg(long, global = true, env = "QIPP_DATA_DIR", default_value = "qipp-data")]
+    pub data_dir: PathBuf,
+    /// Give up on a call after so many seconds.
+    #[arg(long, global = true, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout: u64,
+    /// Print JSON, a line a message, for scripts.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Reach {
+    /// A client with the key of the verb's role, unless another one is named.
+    ///
+    /// # Errors
+    /// When there is no key, or the address is none.
+    pub fn client(&self, role: Role) -> Result<Client, exit::Failure> {
+        let key = keys::find(self.key_file.as_deref(), &self.data_dir, role)
+            .map_err(|error| exit::Failure { code: exit::DENIED, error })?;
+        Client::new(&self.server, &key, Duration::from_secs(self.timeout))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run all services in this process: gRPC, HTTP/JSON and the live stream on one port.
+    Serve(ServeArgs),
+    /// Load real published data and a simulated part through the public API, and show what the house makes of it.
+    Demo(demo::DemoArgs),
+    /// Record reference data: organisations, trees, markers, deadlines, from files.
+    Register(verbs::register::RegisterArgs),
+    /// Submit returns from a file.
+    Submit(verbs::submit::SubmitArgs),
+    /// Ask: series, savings, roll-ups, completeness, alerts, and how the service stands.
+    Query(verbs::query::QueryArgs),
+    /// Watch alerts live, from a cut on: nothing is missed and nothing comes twice.
+    Watch(verbs::watch::WatchArgs),
+    /// Do something with an alert: acknowledge, ask, answer, confirm, refute, close.
+    Act(verbs::act::ActArgs),
+    /// Compute a chart of any series, from JSON lines or CSV, on standard output. Needs no service.
+    Chart(verbs::chart::ChartArgs),
+    /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
+    Verify(verbs::verify::VerifyArgs),
+    /// Make keys.
+    Keys(verbs::keys::KeysArgs),
+}
+
+/// Arguments of `qipp serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML). Every entry and its default: `qipp serve --defaults`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address for gRPC and HTTP alike.
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// Where the log, the projections and the keys live.
+    #[arg(long, env = "QIPP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Which log: `embedded` is durable, `memory` is gone when the process ends.
+    #[arg(long, value_parser = parse_log)]
+    pub log: Option<LogKind>,
+    /// File with the principals.
+    #[arg(long, value_name = "FILE")]
+    pub principals: Option<PathBuf>,
+    /// Log lines for people (`text`) or machines (`json`).
+    #[arg(long, value_parser = parse_format)]
+    pub log_format: Option<LogFormat>,
+    /// Check the configuration, print it, and end.
+    #[arg(long)]
+    pub check: bool,
+    /// Print every default with its explanation, and end.
+    #[arg(long)]
+    pub defaults: bool,
+}
+
+impl ServeArgs {
+    /// What the flags override.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen,
+            data_dir: self.data_dir.clone(),
+            log: self.log,
+            principals: self.principals.clone(),
+            log_format: self.log_format,
+        }
+    }
+}
+
+fn parse_log(text: &str) -> Result<LogKind, String> {
+    match text {
+        "embedded" => Ok(LogKind::Embedded),
+        "memory" => Ok(LogKind::Memory),
+        _ if text.starts_with("kafka:") => Err("this build has no Kafka log yet: use `embedded` (one machine) or `memory`".to_owned()),
+        _ => Err("use `embedded` or `memory`".to_owned()),
+    }
+}
+
+fn parse_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("use `text` or `json`".to_owned()),
+    }
+}
+
+/// Reads the command line and runs the verb.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli.verb)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn run(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Serve(args) => Box::pin(verbs::serve::run(args)).await,
+        Verb::Demo(args) => Box::pin(demo::run(args)).await,
+        Verb::Register(args) => verbs::register::run(args).await,
+        Verb::Submit(args) => verbs::submit::run(args).await,
+        Verb::Query(args) => Box::pin(verbs::query::run(args)).await,
+        Verb::Watch(args) => verbs::watch::run(args).await,
+        Verb::Act(args) => verbs::act::run(args).await,
+        Verb::Chart(args) => verbs::chart::run(&args),
+        Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
+        Verb::Keys(args) => verbs::keys::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,17 @@
+//! The one binary: all services in one process, and the tool that a person uses.
+//!
+//! The library half wires the services together ([`serve`]) and speaks to them ([`client`]); [`cli`] reads the command line. Nothing
+//! here decides anything about the domain.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+
+pub mod cli;
+pub mod client;
+pub mod config;
+mod demo;
+pub mod exit;
+mod files;
+mod keys;
+mod output;
+pub mod serve;
+mod verbs;

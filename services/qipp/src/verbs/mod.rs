@@ -1,0 +1,11 @@
+//! The verbs, one file each.
+
+pub(crate) mod act;
+pub(crate) mod chart;
+pub(crate) mod keys;
+pub(crate) mod query;
+pub(crate) mod register;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod verify;
+pub(crate) mod watch;

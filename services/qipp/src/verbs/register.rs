@@ -1,0 +1,160 @@
+//! `qipp register`: reference data from files, in batches, parents first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use qipp_access::Role;
+use qipp_api::files::{self as formats, MAX_FACTS_PER_CALL, RttTree};
+use qipp_api::proto::events::v1::ReferenceFact;
+use qipp_api::proto::registry::v1::{ListOrganisationsRequest, RecordFactsRequest};
+use qipp_domain::OrgCode;
+
+use crate::cli::Reach;
+use crate::client::{Client, unreachable};
+use crate::exit::{self, Failure, Outcome};
+use crate::files;
+use crate::verbs::submit::progress;
+
+/// Record reference data from files. What is known already is left as it is, so running it again is harmless.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    #[command(subcommand)]
+    what: What,
+    /// Check only: nothing is written.
+    #[arg(long, global = true)]
+    dry_run: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Marker catalogues (data/markers.csv and data/markers_supplementary.csv): one or more files.
+    Markers {
+        /// CSV files, plain or gzipped.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// PCTs and SHAs of 2010 (data/org_pct_sha_2010.csv): organisations and the tree sha_2010.
+    PctSha {
+        /// CSV file.
+        file: PathBuf,
+    },
+    /// Trusts with dates and regions (data/org_trusts.csv): organisations and the tree region7.
+    Trusts {
+        /// CSV file.
+        file: PathBuf,
+    },
+    /// Who followed whom (data/org_succession.csv), among the organisations that are known.
+    Succession {
+        /// CSV file.
+        file: PathBuf,
+    },
+    /// Organisations and tree of a published referral-to-treatment file, any year's.
+    Rtt(RttArgs),
+}
+
+/// What an RTT file can't say about its tree.
+#[derive(Debug, Args)]
+pub(crate) struct RttArgs {
+    /// CSV file, plain or gzipped.
+    file: PathBuf,
+    /// Name of the tree, for example rtt_2014.
+    #[arg(long)]
+    tree: String,
+    /// What people call the tree.
+    #[arg(long, default_value = "Referral to treatment")]
+    title: String,
+    /// Code of the organisation at the root.
+    #[arg(long, default_value = "ENG")]
+    root: String,
+    /// Name of the organisation at the root.
+    #[arg(long, default_value = "England")]
+    root_name: String,
+    /// Kind of the groups in the file's sha_code column: sha, region, area_team, … It is the level to roll up to.
+    #[arg(long, default_value = "sha")]
+    group_kind: String,
+    /// Kind of the organisations in the file: pct, ccg, …
+    #[arg(long, default_value = "pct")]
+    org_kind: String,
+}
+
+pub(crate) async fn run(args: RegisterArgs) -> Outcome {
+    let client = args.reach.client(Role::Operator)?;
+    let facts = facts(&args, &client).await?;
+    let (recorded, unchanged) = record(&client, &args.reach.server, facts, args.dry_run).await?;
+    let how = if args.dry_run { "Dry run, nothing was written" } else { "Registered" };
+    if args.reach.json {
+        println!("{}", serde_json::json!({ "recorded": recorded, "unchanged": unchanged, "dryRun": args.dry_run }));
+    } else {
+        println!("{how}: {recorded} facts recorded, {unchanged} known already.");
+    }
+    Ok(exit::OK)
+}
+
+async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact>, Failure> {
+    match &args.what {
+        What::Markers { files: paths } => {
+            let contents: Vec<Vec<u8>> = paths.iter().map(|path| files::read(path)).collect::<Result<_, _>>()?;
+            let slices: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+            let named = paths.first().cloned().unwrap_or_default();
+            formats::markers(&slices).map_err(|problems| files::faults(&named, &problems))
+        }
+        What::PctSha { file } => formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p)),
+        What::Trusts { file } => {
+            let known = known_codes(client, &args.reach.server).await?;
+            formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
+        }
+        What::Succession { file } => {
+            let known = known_codes(client, &args.reach.server).await?;
+            formats::succession(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
+        }
+        What::Rtt(rtt) => {
+            let options = RttTree {
+                tree: &rtt.tree,
+                title: &rtt.title,
+                root_code: &rtt.root,
+                root_name: &rtt.root_name,
+                group_kind: &rtt.group_kind,
+                org_kind: &rtt.org_kind,
+                group_names: &BTreeMap::new(),
+            };
+            formats::rtt_reference(&files::read(&rtt.file)?, &options).map_err(|p| files::faults(&rtt.file, &p))
+        }
+    }
+}
+
+/// Every organisation that the service knows.
+async fn known_codes(client: &Client, server: &str) -> Result<BTreeSet<OrgCode>, Failure> {
+    let mut codes = BTreeSet::new();
+    let mut request = ListOrganisationsRequest { page_size: 1000, ..ListOrganisationsRequest::default() };
+    loop {
+        let answer = client.registry().list_organisations(request.clone()).await;
+        let answer = answer.map_err(|status| unreachable(server, &status))?.into_inner();
+        codes.extend(answer.organisations.iter().filter_map(|o| o.org_code.parse::<OrgCode>().ok()));
+        if answer.next_page_token.is_empty() {
+            return Ok(codes);
+        }
+        request.page_token = answer.next_page_token;
+    }
+}
+
+/// Records facts in batches and says how many were new and how many known.
+///
+/// # Errors
+/// When a batch is refused; earlier batches stand, and running it again goes on.
+pub(crate) async fn record(client: &Client, server: &str, facts: Vec<ReferenceFact>, validate_only: bool) -> Result<(u64, u64), Failure> {
+    let bar = progress(facts.len(), "facts");
+    let (mut recorded, mut unchanged) = (0, 0);
+    for batch in facts.chunks(MAX_FACTS_PER_CALL) {
+        let request = RecordFactsRequest { facts: batch.to_vec(), validate_only };
+        let answer = client.registry().record_facts(request).await;
+        let answer = answer.map_err(|status| unreachable(server, &status))?.into_inner();
+        recorded += u64::from(answer.recorded);
+        unchanged += u64::from(answer.unchanged);
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok((recorded, unchanged))
+}
