@@ -343,7 +343,7 @@ proptest! {
     #[test]
     fn positions_add_in_any_order_and_any_grouping(a in any_position(), b in any_position(), c in any_position()) {
         prop_assert_eq!(a.clone().add(&b), b.clone().add(&a));
-        prop_assert_eq!(a.clone().add(&b).add(&c), a.clone().add(&b.clone().add(&c)));
+        prop_assert_eq!(a.clone().add(&b).add(&c), a.clone().add(&b.add(&c)));
         prop_assert_eq!(Position::default().add(&a), a);
     }
 
