@@ -359,7 +359,7 @@ fn any_fact() -> impl Strategy<Value = AlertFact> {
         )),
         (id, 0_usize..6, 0_usize..5).prop_map(|(id, act, key)| AlertFact::Acted(acted(
             id,
-            &["", "1", "2", "3", "4"][key],
+            ["", "1", "2", "3", "4"][key],
             Act::ALL[act]
         ))),
     ]
