@@ -256,3 +256,67 @@ impl Loading {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qipp_domain::nation::{Facts, Nation};
+    use qipp_domain::reference::{Organisation, ReferenceFact};
+    use qipp_domain::{OrgCode, Slug, Stamp};
+
+    fn register(nation: &mut Nation, offset: u64) {
+        let fact = ReferenceFact::Organisation(Organisation {
+            code: OrgCode::new(&format!("R{offset:05}")).unwrap(),
+            name: "a trust with a name of a usual length".repeat(10),
+            kind: Slug::new("trust").unwrap(),
+            opened: None,
+            closed: None,
+        });
+        let stamp = Stamp {
+            lane: 1 << 16,
+            offset,
+            time_ms: 0,
+        };
+        nation.apply(stamp, "tester", Facts::Reference(vec![fact]));
+    }
+
+    #[test]
+    fn growth_at_the_end_writes_only_the_last_chunks() {
+        let mut state = State::default();
+        let mut marks = Marks::default();
+        let dirty = BTreeSet::from([Key::Reference]);
+        (0..1000).for_each(|offset| register(&mut state.nation, offset));
+        let first = encode(&state, &dirty, &mut marks);
+        assert!(first.bytes > 5 * CHUNK_BYTES as u64);
+        assert_eq!(encode(&state, &dirty, &mut marks).bytes, 0);
+        register(&mut state.nation, 1000);
+        let grown = encode(&state, &dirty, &mut marks).bytes;
+        // The first chunk holds the number of facts.
+        assert!(grown <= 3 * CHUNK_BYTES as u64, "{grown}");
+    }
+
+    #[test]
+    fn keys_are_read_back_from_their_bytes_and_nothing_else_is() {
+        let org = OrgCode::new("RJ1").unwrap();
+        let marker = qipp_domain::MarkerCode::new("AE_4H").unwrap();
+        let keys = [
+            Key::Reference,
+            Key::Ledger(org),
+            Key::Benchmarks(marker),
+            Key::Alerts(org),
+        ];
+        for key in keys {
+            assert_eq!(key_of_bytes(&key_bytes(key)), Some(key));
+        }
+        for bytes in [
+            &b""[..],
+            b"\x01",
+            b"\x01A\0",
+            b"\x02\0",
+            b"\x02RJ1",
+            b"\x05RJ1\0",
+        ] {
+            assert_eq!(key_of_bytes(bytes), None, "{bytes:?}");
+        }
+    }
+}

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::lane::{lane_of, place_of};
 
-/// What turns a payload into the principal that wrote it and its facts, or says why it cannot.
+/// What turns a record's key and payload into the principal that wrote it and its facts, or says why it cannot.
 ///
-/// Has to be a function of the payload alone: every replica and every rebuild has to get the same answer.
-pub type Decoder = fn(&[u8]) -> Result<(String, Facts), String>;
+/// Has to be a function of these bytes alone: every replica and every rebuild has to get the same answer.
+pub type Decoder = fn(key: &[u8], payload: &[u8]) -> Result<(String, Facts), String>;
 
 /// The most bytes of a reason that are kept, because checkpoints hold them.
 const MAX_REASON_BYTES: usize = 500;
@@ -95,7 +95,7 @@ impl Prepared {
             Ok(text) => text.to_owned(),
             Err(_) => record.key.escape_ascii().to_string(),
         };
-        let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record.payload)));
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record.key, &record.payload)));
         let outcome = decoded
             .unwrap_or_else(|_| Err("reading it panicked; the message is on standard error".into()))
             .and_then(|(by, facts)| {

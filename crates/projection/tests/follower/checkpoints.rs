@@ -188,3 +188,15 @@ async fn a_store_in_use_is_refused_and_left_alone() {
     let again = follow(&log, seldom(&store, version_1)).await;
     assert_eq!(again.0.digest(), truth(&log, version_1).await);
 }
+
+/// A checkpoint says nothing of the shape of its bytes but a format number, so nothing else notices that a type has changed.
+#[tokio::test]
+async fn the_bytes_of_saved_state_are_golden() {
+    let log = empty_log();
+    append_all(&log, &some_of_everything()).await;
+    assert_eq!(
+        truth(&log, version_1).await,
+        "GOLDEN",
+        "the domain's saved state has other bytes now: raise FORMAT in checkpoint.rs, then put the new digest here"
+    );
+}

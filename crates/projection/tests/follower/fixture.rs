@@ -9,9 +9,12 @@ use qipp_domain::benchmark::NationalValue;
 use qipp_domain::nation::{Facts, ReturnFact};
 use qipp_domain::reference::{Organisation, ReferenceFact};
 use qipp_domain::returns::{
-    Body, Measured, Observation, Precondition, Return, ReturnContent, Status, Value,
+    Body, Measured, Observation, Precondition, Return, ReturnContent, SavingsLine, Status, Value,
 };
-use qipp_domain::{Cut, MarkerCode, OrgCode, Period, Quantity, SeriesKey, Slug};
+use qipp_domain::scheme::{LinkedMarker, Milestone, MilestoneKind, Scheme, SchemeCategory};
+use qipp_domain::{
+    Cut, MarkerCode, Missing, OrgCode, Pence, Period, Quantity, SchemeId, SeriesKey, Slug,
+};
 use qipp_eventlog::{EventLog, Layout, ManualClock, MemoryLog, NewRecord, Topic};
 use qipp_projection::{
     Decoder, Follower, FollowerConfig, StoreConfig, digest_of, domain_cut, fold_to, lane_of,
@@ -32,6 +35,8 @@ pub(crate) enum Fact {
     National(MarkerCode, i8, u32),
     Raised(OrgCode, i8),
     Acted(OrgCode, i8, bool, u32),
+    Scheme(OrgCode),
+    Savings(OrgCode, i8),
     /// Of another organisation than its key.
     Misaddressed(OrgCode),
     /// Cannot be read before version 2.
@@ -68,19 +73,20 @@ impl Fact {
     }
 
     /// Where it goes, and under which key.
-    fn place(&self) -> (Topic, String) {
+    pub(crate) fn place(&self) -> (Topic, String) {
         match self {
             Self::Organisation(org, _) => (Topic::Reference, org.to_string()),
-            Self::Quality { org, .. } | Self::Misaddressed(org) => {
-                (Topic::Returns, org.to_string())
-            }
+            Self::Quality { org, .. }
+            | Self::Scheme(org)
+            | Self::Savings(org, _)
+            | Self::Misaddressed(org) => (Topic::Returns, org.to_string()),
             Self::National(marker, ..) => (Topic::Benchmarks, marker.to_string()),
             Self::Raised(org, _) | Self::Acted(org, ..) => (Topic::Alerts, org.to_string()),
             Self::Newer(fact) => fact.place(),
         }
     }
 
-    fn facts(self) -> Facts {
+    pub(crate) fn facts(self) -> Facts {
         match self {
             Self::Organisation(code, name) => Facts::Reference(vec![organisation(code, name)]),
             Self::Quality {
@@ -89,6 +95,8 @@ impl Fact {
                 numerator,
                 expected_revision,
             } => Facts::Returns(vec![quality(org, month, numerator, expected_revision)]),
+            Self::Scheme(org) => Facts::Returns(vec![scheme(org)]),
+            Self::Savings(org, month) => Facts::Returns(vec![savings(org, month)]),
             Self::National(marker, month, numerator) => {
                 Facts::Benchmarks(vec![national(marker, month, numerator)])
             }
@@ -132,6 +140,67 @@ fn quality(org: OrgCode, month: i8, numerator: u32, expected_revision: Option<u3
             idempotency_key: format!("key-{}", numerator % 3),
             expected_revision,
         },
+    })
+}
+
+fn scheme_id() -> SchemeId {
+    SchemeId::new("PAY-1").unwrap()
+}
+
+fn scheme(org: OrgCode) -> ReturnFact {
+    let scheme = Scheme {
+        org,
+        id: scheme_id(),
+        title: "Fewer beds".into(),
+        category: SchemeCategory::WorkforceReduction,
+        start: period(1),
+        planned: vec![Pence(100_000); 3],
+        full_year_effect: Pence(1_200_000),
+        recurrent: true,
+        pay: true,
+        linked_markers: vec![LinkedMarker {
+            marker: MarkerCode::new("AE_4H").unwrap(),
+            balancing: true,
+        }],
+        clinical_lead: "somebody".into(),
+        qia_medical_director: Some(jiff::civil::date(2011, 1, 5)),
+        qia_nursing_director: None,
+        milestones: vec![Milestone {
+            title: "Ward closed".into(),
+            kind: MilestoneKind::Operational,
+            due: jiff::civil::date(2011, 3, 31),
+            done: None,
+        }],
+        ended: None,
+        simulated: true,
+    };
+    ReturnFact::Scheme {
+        scheme,
+        precondition: Precondition::default(),
+    }
+}
+
+fn savings(org: OrgCode, month: i8) -> ReturnFact {
+    let line = SavingsLine {
+        scheme: scheme_id(),
+        plan: Some(Pence(100_000)),
+        actual: Some(Pence(90_000)),
+        actual_ytd: None,
+        forecast: Some(Pence(1_100_000)),
+        recurrent: Some(Pence(90_000)),
+        missing: Some(Missing::NotCollected),
+        simulated: true,
+    };
+    ReturnFact::Return(Return {
+        org,
+        period: period(month),
+        content: ReturnContent {
+            status: Status::Final,
+            source: "test".into(),
+            narrative: "on track".into(),
+            body: Body::Savings(vec![line]),
+        },
+        precondition: Precondition::default(),
     })
 }
 
@@ -190,7 +259,7 @@ fn acted(org: OrgCode, month: i8, acknowledges: bool, number: u32) -> AlertFact 
 }
 
 /// Version 1 of the software: does not know newer facts.
-pub(crate) fn version_1(payload: &[u8]) -> Result<(String, Facts), String> {
+pub(crate) fn version_1(_key: &[u8], payload: &[u8]) -> Result<(String, Facts), String> {
     match postcard::from_bytes(payload) {
         Ok(Fact::Newer(_)) => Err("a fact of an unknown version".into()),
         Ok(fact) => Ok(("tester".into(), Fact::facts(fact))),
@@ -199,7 +268,7 @@ pub(crate) fn version_1(payload: &[u8]) -> Result<(String, Facts), String> {
 }
 
 /// Version 2 does.
-pub(crate) fn version_2(payload: &[u8]) -> Result<(String, Facts), String> {
+pub(crate) fn version_2(_key: &[u8], payload: &[u8]) -> Result<(String, Facts), String> {
     let fact: Fact = postcard::from_bytes(payload).map_err(|error| error.to_string())?;
     Ok(("tester".into(), fact.facts()))
 }
@@ -252,6 +321,7 @@ pub(crate) fn some_of_everything() -> Vec<Fact> {
         facts.push(Fact::Acted(org(number), 4, number % 2 == 0, 1));
         facts.push(Fact::Acted(org(number), 4, true, 2));
     }
+    facts.extend([Fact::Scheme(org(3)), Fact::Savings(org(3), 1)]);
     let marker = MarkerCode::new("AE_4H").unwrap();
     facts.extend((1..=4).map(|month| Fact::National(marker, month, 950)));
     facts

@@ -22,7 +22,7 @@ async fn a_fold_over_lanes_with_gaps_reaches_the_head_and_the_digest_of_a_fresh_
     let counts = follower.view().counts();
     assert_eq!(
         (counts.organisations, counts.returns, counts.alerts),
-        (6, 24, 6)
+        (6, 25, 6)
     );
 }
 

@@ -9,3 +9,4 @@ mod fixture;
 mod folding;
 mod parking;
 mod properties;
+mod wire;

@@ -26,6 +26,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         2 => place().prop_map(|(o, month)| Fact::Raised(org(o), month)),
         2 => (place(), any::<bool>(), 0..4_u32)
             .prop_map(|((o, month), acknowledges, n)| Fact::Acted(org(o), month, acknowledges, n)),
+        1 => (0..4_u8).prop_map(|o| Fact::Scheme(org(o))),
+        1 => place().prop_map(|(o, month)| Fact::Savings(org(o), month)),
         1 => (0..20_u8).prop_map(|o| Fact::Newer(Box::new(Fact::quality(o, 1, 1)))),
     ]
 }
