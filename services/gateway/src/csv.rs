@@ -160,13 +160,13 @@ async fn submit(
         }
     };
     let ended = within(timeout, call).await;
-    ended.map_err(|status| interrupted(status, summary.answered, about.len()))?;
+    ended.map_err(|status| interrupted(&status, summary.answered, about.len()))?;
     Ok(summary.json())
 }
 
 /// Says how far it came, because part of the file may be durable.
-fn interrupted(status: Status, answered: usize, all: usize) -> Failure {
-    let failure = ApiError::from_status(&status);
+fn interrupted(status: &Status, answered: usize, all: usize) -> Failure {
+    let failure = ApiError::from_status(status);
     if answered == 0 {
         return failure.into();
     }

@@ -25,10 +25,10 @@ pub fn openapi() -> Value {
     for route in TABLE {
         let rpc =
             transcode::rpc(route.rpc).expect("a test holds the route table against the contract");
-        messages.extend([
-            rpc.input().full_name().to_owned(),
-            rpc.output().full_name().to_owned(),
-        ]);
+        messages.insert(rpc.output().full_name().to_owned());
+        if route.verb == Verb::Post {
+            messages.insert(rpc.input().full_name().to_owned());
+        }
         add(
             &mut paths,
             route.path,
@@ -111,7 +111,7 @@ fn operation(route: &Route, rpc: &MethodDescriptor, comments: &Comments) -> Valu
         "summary": comments.of_method(rpc),
         "tags": [rpc.parent_service().name().trim_end_matches("Service")],
         "parameters": parameters,
-        "responses": responses("application/json", reference(rpc.output().full_name())),
+        "responses": responses("application/json", &reference(rpc.output().full_name())),
     });
     if route.verb == Verb::Post {
         operation["requestBody"] = json!({
@@ -122,7 +122,7 @@ fn operation(route: &Route, rpc: &MethodDescriptor, comments: &Comments) -> Valu
     operation
 }
 
-fn responses(content_type: &str, schema: Value) -> Value {
+fn responses(content_type: &str, schema: &Value) -> Value {
     let mut content = Map::new();
     content.insert(content_type.to_owned(), json!({ "schema": schema }));
     json!({
@@ -222,7 +222,7 @@ fn watch_operation(rpc: &MethodDescriptor, comments: &Comments) -> Value {
     json!({
         "operationId": rpc.name(), "summary": comments.of_method(rpc), "description": description, "tags": ["Alerts"],
         "parameters": parameters,
-        "responses": responses("text/event-stream", reference(rpc.output().full_name())),
+        "responses": responses("text/event-stream", &reference(rpc.output().full_name())),
     })
 }
 
@@ -245,7 +245,7 @@ fn upload_operation() -> Value {
             {"name": "validate_only", "in": "query", "schema": {"type": "boolean"}, "description": "Dry run: nothing is written."},
         ],
         "requestBody": {"required": true, "content": {"text/csv": {"schema": text}}},
-        "responses": responses("application/json", summary),
+        "responses": responses("application/json", &summary),
     })
 }
 

@@ -1,249 +1,22 @@
-//! The gateway in front of a small service that answers from closures.
+//! The gateway in front of a small service in the same process.
+
+mod fake;
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::sync::Mutex;
 
 use axum::body::Body;
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use http::{Request as HttpRequest, StatusCode};
 use http_body_util::BodyExt as _;
-use qipp_api::proto::alerts::v1::alerts_service_server::{AlertsService, AlertsServiceServer};
-use qipp_api::proto::alerts::v1::*;
+use qipp_api::proto::alerts::v1::alerts_service_server::AlertsServiceServer;
 use qipp_api::proto::events::v1 as events;
-use qipp_api::proto::intake::v1::intake_service_server::{IntakeService, IntakeServiceServer};
-use qipp_api::proto::intake::v1::*;
+use qipp_api::proto::intake::v1::intake_service_server::IntakeServiceServer;
 use serde_json::{Value, json};
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
 
 use super::*;
-
-/// What the service was asked, and how.
-#[derive(Default)]
-struct Seen {
-    metadata: Vec<(String, String)>,
-    watch: Option<WatchAlertsRequest>,
-    list: Option<ListAlertsRequest>,
-    act: Option<ActOnAlertRequest>,
-}
-
-#[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Seen>>);
-
-impl Fake {
-    fn note<T>(&self, request: &Request<T>) {
-        let text = |name: &str| {
-            request
-                .metadata()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        let names = ["authorization", "x-request-id", "grpc-timeout"];
-        self.0.lock().unwrap().metadata = names
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
-            .collect();
-    }
-}
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-fn cut(offset: u64) -> events::Cut {
-    events::Cut {
-        next: vec![events::Position {
-            topic: "qipp.returns.v1".into(),
-            partition: 0,
-            offset,
-        }],
-    }
-}
-
-#[tonic::async_trait]
-impl IntakeService for Fake {
-    async fn submit_return(
-        &self,
-        request: Request<SubmitReturnRequest>,
-    ) -> Result<Response<SubmitReturnResponse>, Status> {
-        self.note(&request);
-        let message = request.into_inner();
-        let submitted = message.r#return.unwrap_or_default();
-        if submitted.period.is_empty() {
-            let mut details = ErrorDetails::with_error_info(
-                "INVALID_RETURN",
-                "qipp.nhs.uk",
-                [("faults".to_owned(), "1".to_owned())],
-            );
-            details.add_bad_request_violation("return.period", "state the month as YYYY-MM");
-            return Err(Status::with_error_details(
-                tonic::Code::InvalidArgument,
-                "the return has faults",
-                details,
-            ));
-        }
-        let Some(events::r#return::Body::Savings(savings)) = submitted.body else {
-            let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
-            return Err(Status::with_error_details(
-                tonic::Code::Unavailable,
-                "later",
-                details,
-            ));
-        };
-        let change = Change {
-            item: submitted.org_code,
-            before: message.validate_only.to_string(),
-            after: savings.lines[0].plan_pence().to_string(),
-        };
-        let receipt = Receipt {
-            decision: Decision::Accepted.into(),
-            revision: 4,
-            cut: Some(cut(15)),
-            changes: vec![change],
-            ..Receipt::default()
-        };
-        Ok(Response::new(SubmitReturnResponse {
-            receipt: Some(receipt),
-        }))
-    }
-
-    type SubmitReturnsStream = Answers<SubmitReturnsResponse>;
-
-    async fn submit_returns(
-        &self,
-        request: Request<tonic::Streaming<SubmitReturnsRequest>>,
-    ) -> Result<Response<Self::SubmitReturnsStream>, Status> {
-        let answers = request.into_inner().map(|message| {
-            let message = message?;
-            let receipt = |decision: Decision| {
-                submit_returns_response::Result::Receipt(Receipt {
-                    decision: decision.into(),
-                    revision: 2,
-                    cut: Some(cut(message.sequence + 10)),
-                    ..Receipt::default()
-                })
-            };
-            let result = match message.r#return.as_ref().map(|r| r.org_code.as_str()) {
-                Some("RJ1") => receipt(Decision::Accepted),
-                Some("RJ2") => receipt(Decision::Repeat),
-                Some("RJ3") => receipt(Decision::Conflict),
-                Some("BREAK") => return Err(Status::unavailable("gone")),
-                _ => submit_returns_response::Result::Rejection(Rejection {
-                    problems: vec![Problem {
-                        code: "UNKNOWN".into(),
-                        field: "return.org_code".into(),
-                        description: "who?".into(),
-                    }],
-                }),
-            };
-            Ok(SubmitReturnsResponse {
-                sequence: message.sequence,
-                result: Some(result),
-            })
-        });
-        Ok(Response::new(Box::pin(answers)))
-    }
-
-    async fn submit_scheme(
-        &self,
-        _: Request<SubmitSchemeRequest>,
-    ) -> Result<Response<SubmitSchemeResponse>, Status> {
-        // Never answers: for deadlines.
-        std::future::pending().await
-    }
-}
-
-#[tonic::async_trait]
-impl AlertsService for Fake {
-    async fn list_alerts(
-        &self,
-        request: Request<ListAlertsRequest>,
-    ) -> Result<Response<ListAlertsResponse>, Status> {
-        self.0.lock().unwrap().list = Some(request.into_inner());
-        Ok(Response::new(ListAlertsResponse::default()))
-    }
-
-    async fn get_alert(
-        &self,
-        request: Request<GetAlertRequest>,
-    ) -> Result<Response<GetAlertResponse>, Status> {
-        Err(Status::not_found(request.into_inner().alert_id))
-    }
-
-    type WatchAlertsStream = Answers<WatchAlertsResponse>;
-
-    async fn watch_alerts(
-        &self,
-        request: Request<WatchAlertsRequest>,
-    ) -> Result<Response<Self::WatchAlertsStream>, Status> {
-        self.note(&request);
-        self.0.lock().unwrap().watch = Some(request.into_inner());
-        let alert = |offset| {
-            let alert = Alert {
-                alert_id: format!("A{offset}"),
-                ..Alert::default()
-            };
-            Ok(WatchAlertsResponse {
-                alert: Some(alert),
-                event: None,
-                cut: Some(cut(offset)),
-            })
-        };
-        // Two alerts, and then a long silence.
-        Ok(Response::new(Box::pin(
-            futures::stream::iter([alert(1), alert(2)]).chain(futures::stream::pending()),
-        )))
-    }
-
-    async fn act_on_alert(
-        &self,
-        request: Request<ActOnAlertRequest>,
-    ) -> Result<Response<ActOnAlertResponse>, Status> {
-        self.0.lock().unwrap().act = Some(request.into_inner());
-        Ok(Response::new(ActOnAlertResponse::default()))
-    }
-
-    async fn recompute_alert(
-        &self,
-        _: Request<RecomputeAlertRequest>,
-    ) -> Result<Response<RecomputeAlertResponse>, Status> {
-        Ok(Response::new(RecomputeAlertResponse {
-            equal: true,
-            ..RecomputeAlertResponse::default()
-        }))
-    }
-
-    async fn list_benchmarks(
-        &self,
-        _: Request<ListBenchmarksRequest>,
-    ) -> Result<Response<ListBenchmarksResponse>, Status> {
-        Err(Status::unauthenticated("no credentials"))
-    }
-}
-
-/// A CSV of organisation codes, one a line.
-struct Lines;
-
-impl CsvIntake for Lines {
-    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<events::Return>, Vec<Problem>> {
-        assert_eq!(format, "codes");
-        let text = std::str::from_utf8(text).unwrap();
-        if text.contains('?') {
-            return Err(vec![Problem {
-                code: "BAD_ROW".into(),
-                field: "row 1".into(),
-                description: "what?".into(),
-            }]);
-        }
-        let one = |code: &str| events::Return {
-            org_code: code.to_owned(),
-            period: "2012-01".into(),
-            ..events::Return::default()
-        };
-        Ok(text.lines().map(one).collect())
-    }
-}
+use fake::{Fake, Lines, cut};
 
 struct Rig {
     fake: Fake,
@@ -346,6 +119,29 @@ fn every_unary_rpc_has_exactly_one_route_and_every_field_in_a_path_exists() {
     );
 }
 
+#[test]
+fn a_numerator_of_zero_is_written_and_a_denominator_that_is_missing_is_not() {
+    use prost::Message as _;
+    let descriptor = qipp_api::json::pool()
+        .get_message_by_name("qipp.events.v1.Measured")
+        .unwrap();
+    let json = |measured: events::Measured| {
+        let bytes = measured.encode_to_vec().into();
+        serde_json::from_slice::<Value>(&transcode::to_json(descriptor.clone(), bytes).unwrap())
+            .unwrap()
+    };
+    let none = events::Measured {
+        numerator: 0.0,
+        denominator: None,
+    };
+    assert_eq!(json(none), json!({"numerator": 0.0}));
+    let zero = events::Measured {
+        numerator: 0.0,
+        denominator: Some(0.0),
+    };
+    assert_eq!(json(zero), json!({"numerator": 0.0, "denominator": 0.0}));
+}
+
 #[tokio::test]
 async fn a_return_goes_through_as_json_with_its_headers() {
     let rig = rig();
@@ -391,7 +187,7 @@ async fn a_return_goes_through_as_json_with_its_headers() {
 }
 
 #[tokio::test]
-async fn errors_keep_code_reason_violations_and_delay() {
+async fn errors_keep_code_reason_problems_and_delay() {
     let rig = rig();
     let (status, body) = rig.post("/v1/returns", &savings("")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);

@@ -48,7 +48,7 @@ fn a_generated_key_opens_through_the_file_until_the_day_it_expires() {
     assert_eq!(file.len(), 2);
     assert_eq!(
         file.authenticate(&presented(&key, "2012-03-31")),
-        Ok(entry.principal.clone())
+        Ok(entry.principal)
     );
     assert_eq!(
         file.authenticate(&presented(&other, "2032-03-31")),
