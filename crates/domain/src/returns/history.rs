@@ -151,6 +151,8 @@ impl<C: PartialEq> History<C> {
     }
 
     /// Applies what arrived at a stamp. Stamps have to come in the order of their lane; one that was applied before changes nothing.
+    ///
+    /// A record says one thing about one thing: a second arrival at the same stamp changes nothing either.
     pub fn apply(
         &mut self,
         stamp: Stamp,
