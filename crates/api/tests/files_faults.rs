@@ -1,8 +1,7 @@
-//! What the file formats refuse and what they put up with, each by its name; and that no bytes can make them panic.
+//! What the file formats refuse and what they put up with, each by its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
 use qipp_api::files::{
     self, MAX_BYTES, MAX_CELL_BYTES, MAX_PROBLEMS, MAX_ROWS, Read, RollUpLevel, RttTree, ae_weekly,
     markers, pct_sha_2010, quality, rtt, rtt_reference, rtt_rollup_csv, savings, succession,
@@ -569,73 +568,4 @@ fn intervals_that_end_before_they_start_are_refused() {
         "EMPTY_INTERVAL",
         "line 2, column close_date",
     );
-}
-
-// Anything at all.
-
-fn read_everything(bytes: &[u8]) {
-    let names = BTreeMap::new();
-    let known = BTreeSet::new();
-    // Only that each of them comes back.
-    let _ = (
-        quality(bytes),
-        savings(bytes),
-        rtt(bytes, "any"),
-        ae_weekly(bytes, "any"),
-    );
-    let _ = (
-        rtt_reference(bytes, &tree(&names)),
-        files::rtt_treatment_functions(bytes),
-    );
-    let _ = (markers(&[bytes, bytes]), pct_sha_2010(bytes));
-    let _ = (trusts(bytes, &known), succession(bytes, &known));
-}
-
-fn hostile_cell() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[0-9.,;\"' +=@e-]{0,12}",
-        "\\PC{0,8}",
-        Just("2012-03".to_owned()),
-        Just("2012-03-31".to_owned()),
-        Just("RJ1".to_owned()),
-        Just("999".to_owned()),
-        Just("admitted".to_owned()),
-        Just("99999999999999999999999".to_owned()),
-        Just("9999-12-31".to_owned()),
-        Just("£".repeat(3_000)),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        read_everything(&bytes);
-    }
-
-    #[test]
-    fn no_cells_below_a_true_header_make_a_reader_panic(
-        which in 0..4_usize,
-        rows in prop::collection::vec(prop::collection::vec(hostile_cell(), 0..13), 0..8),
-    ) {
-        let mut text = [QUALITY, SAVINGS, RTT, WEEKLY][which].to_owned();
-        for row in rows {
-            text.push('\n');
-            text.push_str(&row.join(","));
-        }
-        read_everything(text.as_bytes());
-    }
-
-    #[test]
-    fn what_is_written_as_a_quality_file_is_read_back(
-        counts in prop::collection::vec((0..1_000_000_000_u64, 0..1_000_000_000_u64), 1..20),
-    ) {
-        let rows: Vec<String> = counts.iter().enumerate().map(|(i, (n, d))| format!("RJ1,2012-03,M_{i},{}.{},{d}", n / 10, n % 10)).collect();
-        let read = read_quality(&rows.join("\n")).unwrap();
-        let found = observations(&read[0]).iter().map(|o| match o.value {
-            Some(Value::Measured(m)) => (m.numerator * 10.0, m.denominator.unwrap()),
-            _ => panic!("a figure"),
-        });
-        let expected = counts.iter().map(|(n, d)| (*n as f64, *d as f64));
-        prop_assert!(found.zip(expected).all(|(a, b)| (a.0 - b.0).abs() < 1e-3 && a.1 == b.1));
-    }
 }
