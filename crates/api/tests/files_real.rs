@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use qipp_api::draft;
 use qipp_api::files::{
     self, RollUpLevel, RttTree, ae_weekly, markers, merge_quality, pct_sha_2010, rtt,
     rtt_reference, rtt_rollup_csv, rtt_treatment_functions, succession, trusts,
@@ -13,6 +14,8 @@ use qipp_api::proto::events::v1::{
     observation::Value, reference_fact::Fact, r#return::Body,
 };
 use qipp_api::proto::projections::v1::RollUpCell;
+use qipp_domain::reference::Reference;
+use qipp_domain::validate::{Against, validate_return};
 
 const RTT: &str = "rtt_pct_monthly_2009-12_2010-05.csv";
 const PUBLISHED: &str = "rtt_published_rollups_2009-12_2010-05.csv";
@@ -424,4 +427,54 @@ fn trusts_stand_below_seven_regions_and_succeed_each_other() {
         mine.count()
     };
     assert_eq!((heirs("RNJ"), heirs("RW6")), (1, 2)); // a merger, and a split
+}
+
+/// The reference data of all files, each fact checked against those before it.
+fn reference() -> Reference {
+    let pcts = pct_sha_2010(&data("org_pct_sha_2010.csv")).unwrap();
+    let mut known = files::codes(&pcts);
+    let mut facts = pcts;
+    let more = trusts(&data("org_trusts.csv"), &known).unwrap();
+    known.extend(files::codes(&more));
+    facts.extend(more);
+    facts.extend(succession(&data("org_succession.csv"), &known).unwrap());
+    let (main, supplement) = (data("markers.csv"), data("markers_supplementary.csv"));
+    facts.extend(markers(&[&main, &supplement]).unwrap());
+    let mut reference = Reference::default();
+    for (index, fact) in facts.iter().enumerate() {
+        let fact = draft::reference_fact(fact, index).unwrap();
+        reference.check(&fact).unwrap();
+        reference.apply(&fact);
+    }
+    reference
+}
+
+#[test]
+fn what_the_files_give_passes_the_validation_of_every_return() {
+    let reference = reference();
+    let against = Against {
+        reference: &reference,
+        ledger: None,
+        today: "2013-06-01".parse().unwrap(),
+    };
+    let weekly = ae_weekly(&data("ae_weekly_trust_2010-11_2013-03.csv"), "weekly").unwrap();
+    let all = merge_quality(rtt(&data(RTT), RTT).unwrap(), weekly.returns);
+    let mut refused = Vec::new();
+    for sent in &all {
+        if let Err(problems) = validate_return(draft::return_draft(sent), &against) {
+            let codes: BTreeSet<&str> = problems.iter().map(|p| p.code).collect();
+            refused.push((sent.org_code.as_str(), sent.period.as_str(), codes));
+        }
+    }
+    // The week that straddles a merger is published for those who were merged, under the month in which it ends.
+    refused.sort();
+    let merged = |org, period| (org, period, BTreeSet::from(["ORGANISATION_CLOSED"]));
+    let expected = [
+        merged("RCC", "2012-07"),
+        merged("RGC", "2012-04"),
+        merged("RM4", "2012-04"),
+        merged("RNH", "2012-04"),
+        merged("RNJ", "2012-04"),
+    ];
+    assert_eq!(refused, expected);
 }
