@@ -21,6 +21,7 @@ pub mod proto {
         missing_docs,
         clippy::all,
         clippy::pedantic,
+        clippy::clone_on_ref_ptr,
         unreachable_pub,
         reason = "generated code"
     )]

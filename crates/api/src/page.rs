@@ -209,7 +209,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
             .to_digit(16)
             .and_then(|digit| u8::try_from(digit).ok())
     };
-    if text.len() > MAX_TOKEN || text.len() % 2 != 0 {
+    if text.len() > MAX_TOKEN || !text.len().is_multiple_of(2) {
         return None;
     }
     text.as_bytes()

@@ -4,6 +4,11 @@
 //! written once, by `write_the_golden_file`, from the facts below, and is never written again: if a change makes this test fail,
 //! the change would make stored logs unreadable. A new version of the envelope gets a file of its own next to it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be built fails the test"
+)]
+
 use qipp_api::facts::{Meta, decode, encode, record_key};
 use qipp_domain::alert::{
     Act, Acted, AlertFact, Direction, Evidence, Finding, LateReturn, MarkerEvidence, MarkerPoint,
