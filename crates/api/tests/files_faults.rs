@@ -1,5 +1,7 @@
 //! What the file formats refuse and what they put up with, each by its name.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use qipp_api::files::{

@@ -1,5 +1,7 @@
 //! The file formats on the published files: every figure that can be held against a published one is.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -74,9 +76,12 @@ fn parents(facts: &[ReferenceFact]) -> BTreeMap<String, String> {
     facts.iter().filter_map(edge).collect()
 }
 
+/// Period, group, marker and part.
+type Group = (String, String, String, String);
+
 /// Adds up observations by group: `code_of` says where an organisation counts.
 fn roll_up(returns: &[Return], code_of: impl Fn(&str) -> String) -> Vec<RollUpCell> {
-    let mut sums: BTreeMap<(String, String, String, String), (f64, f64, u32)> = BTreeMap::new();
+    let mut sums: BTreeMap<Group, (f64, f64, u32)> = BTreeMap::new();
     for r in returns {
         for o in observations(r) {
             let m = measured(o);
@@ -181,7 +186,7 @@ fn the_national_total_of_december_2009_is_the_published_one() {
     let returns = rtt(&data(RTT), RTT).unwrap();
     let sum = |marker: &str| {
         let of_month = returns.iter().filter(|r| r.period == "2009-12");
-        let all = of_month.flat_map(|r| observations(r));
+        let all = of_month.flat_map(observations);
         let mine = all.filter(|o| o.marker == marker && o.breakdown.is_empty());
         mine.map(measured).fold((0.0, 0.0), |(n, d), m| {
             (n + m.numerator, d + m.denominator.unwrap())

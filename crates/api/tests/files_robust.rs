@@ -1,5 +1,7 @@
 //! No bytes make a reader of files panic, and what is written is read back.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -13,6 +13,7 @@
 //! | `status` | optional | `provisional` (also when empty), `final` or `restated`; one for the organisation's whole month |
 //! | `simulated` | optional | `true` when the figure is simulated |
 //! | `source` | optional | where the figure comes from; the different ones of a month are joined, at most 200 characters together |
+//! | `org_name`, `marker_name` | ignored | for people |
 //!
 //! Each row has either a numerator or a word in `missing`: an empty row is a mistake and missing is never zero. What was not submitted
 //! is left out.
@@ -42,7 +43,7 @@ const LAYOUT: Layout = Layout {
         "simulated",
         "source",
     ],
-    ignored: &[],
+    ignored: &["org_name", "marker_name"],
 };
 
 const STATUSES: [(&str, ReturnStatus); 3] = [

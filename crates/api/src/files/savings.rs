@@ -13,6 +13,7 @@
 //! | `missing` | required | why there is no figure; words as in a quality file |
 //! | `status` | optional | as in a quality file |
 //! | `simulated` | optional | `true` when the figures are simulated |
+//! | `org_name`, `scheme_title` | ignored | for people |
 //!
 //! Money is whole pence, without point, separator or sign for pounds; a minus is a reversal. Each cell may be empty: a figure that is
 //! not there is not zero. A row states what was delivered (in the month or in the year to date) or why it does not.
@@ -44,7 +45,7 @@ const LAYOUT: Layout = Layout {
         "missing",
     ],
     optional: &["status", "simulated"],
-    ignored: &[],
+    ignored: &["org_name", "scheme_title"],
 };
 
 #[derive(Debug)]

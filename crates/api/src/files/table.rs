@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::cell::Cell;
+use super::cell::{Cell, shown};
 use super::faults::{Faults, Parsed, Reported};
 
 /// Largest file, bytes.
@@ -38,6 +38,15 @@ impl Layout {
             .chain(self.optional)
             .chain(self.ignored);
         all.copied().find(|known| *known == name)
+    }
+
+    fn refuse(&self, name: &str) -> String {
+        format!(
+            "`{}` is not a column of {}: take it out, or check its name; its columns are {}",
+            shown(name),
+            self.format,
+            [self.required, self.optional].concat().join(", ")
+        )
     }
 }
 
@@ -89,65 +98,83 @@ pub(crate) fn each_row(
     let Ok(text) = decode(bytes, faults) else {
         return;
     };
-    let separator = separator(text);
-    let mut reader = ReaderBuilder::new()
-        .delimiter(separator)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut lines = Lines::new(text.as_bytes());
+    let mut records = Records::new(text);
     let mut record = StringRecord::new();
-    let mut header: Option<Header> = None;
-    let mut rows = 0_usize;
-    loop {
-        match reader.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                let what =
-                    format!("the table can't be read any further ({error}): save it as CSV again");
-                faults.push("BAD_CSV", "file", what);
-                break;
-            }
-        }
-        let line = lines.at(record.position().map_or(0, csv::Position::byte));
-        if record.iter().all(|cell| cell.trim().is_empty()) {
-            // Spreadsheets write rows of nothing where somebody once clicked.
-            continue;
-        }
-        let Some(header) = &header else {
-            match read_header(&record, separator, line, layout, faults) {
-                Ok(found) => header = Some(found),
-                Err(Reported) => return,
-            }
-            continue;
-        };
-        rows += 1;
-        if rows > MAX_ROWS {
-            let what = format!("more than {MAX_ROWS} rows: split the file");
-            faults.push("TOO_MANY_ROWS", format!("line {line}"), what);
-            break;
-        }
-        let unfit = check_row(&record, header, line, faults);
-        visit(
-            &Row {
-                line,
-                record: &record,
-                header,
-                unfit: &unfit,
-            },
-            faults,
-        );
-    }
-    if header.is_none() {
+    let Some(line) = records.next(&mut record, faults) else {
         let what = format!(
             "the file is empty: the first line of {} names the columns {}",
             layout.format,
             layout.required.join(", ")
         );
-        faults.push("EMPTY_FILE", "file", what);
-    } else if rows == 0 {
+        return faults.push("EMPTY_FILE", "file", what);
+    };
+    let Ok(header) = read_header(&record, records.separator, line, layout, faults) else {
+        return;
+    };
+    let mut rows = 0_usize;
+    while let Some(line) = records.next(&mut record, faults) {
+        rows += 1;
+        if rows > MAX_ROWS {
+            let what = format!("more than {MAX_ROWS} rows: split the file");
+            return faults.push("TOO_MANY_ROWS", format!("line {line}"), what);
+        }
+        let unfit = check_row(&record, &header, line, faults);
+        let row = Row {
+            line,
+            record: &record,
+            header: &header,
+            unfit: &unfit,
+        };
+        visit(&row, faults);
+    }
+    if rows == 0 {
         faults.push("NO_ROWS", "file", "there are no rows below the header");
+    }
+}
+
+/// The records of a text that say anything, with their lines.
+struct Records<'a> {
+    reader: csv::Reader<&'a [u8]>,
+    lines: Lines<'a>,
+    separator: u8,
+}
+
+impl<'a> Records<'a> {
+    fn new(text: &'a str) -> Self {
+        let separator = separator(text);
+        Self {
+            reader: ReaderBuilder::new()
+                .delimiter(separator)
+                .has_headers(false)
+                .flexible(true)
+                .from_reader(text.as_bytes()),
+            lines: Lines::new(text.as_bytes()),
+            separator,
+        }
+    }
+
+    /// Reads the next one and gives its line; `None` at the end.
+    fn next(&mut self, record: &mut StringRecord, faults: &mut Faults) -> Option<u64> {
+        loop {
+            match self.reader.read_record(record) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    let what = format!(
+                        "the table can't be read any further ({error}): save it as CSV again"
+                    );
+                    faults.push("BAD_CSV", "file", what);
+                    return None;
+                }
+            }
+            let line = self
+                .lines
+                .at(record.position().map_or(0, csv::Position::byte));
+            // Spreadsheets write rows of nothing where somebody once clicked.
+            if record.iter().any(|cell| !cell.trim().is_empty()) {
+                return Some(line);
+            }
+        }
     }
 }
 
@@ -219,38 +246,24 @@ fn read_header(
     let mut columns = BTreeMap::new();
     let mut sound = true;
     let mut fault = |code, name: &str, what: String| {
-        let shown: String = name.chars().take(40).collect();
-        faults.push(code, format!("line {line}, column {shown}"), what);
+        faults.push(code, format!("line {line}, column {}", shown(name)), what);
         sound = false;
     };
     for (index, name) in names.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
         match layout.known(name) {
-            None => {
-                let shown: String = name.chars().take(40).collect();
-                let what = format!(
-                    "`{shown}` is not a column of {}: take it out, or check its name; its columns are {}",
-                    layout.format,
-                    [layout.required, layout.optional].concat().join(", ")
-                );
-                fault("UNKNOWN_COLUMN", name, what);
-            }
+            None => fault("UNKNOWN_COLUMN", name, layout.refuse(name)),
             Some(known) => {
                 if columns.insert(known, index).is_some() {
-                    fault(
-                        "DUPLICATE_COLUMN",
-                        name,
-                        format!("`{known}` is there twice: keep one"),
-                    );
+                    let what = format!("`{known}` is there twice: keep one");
+                    fault("DUPLICATE_COLUMN", name, what);
                 }
             }
         }
     }
     for missing in layout.required {
         if !columns.contains_key(missing) {
-            let what = format!(
-                "{} needs the column `{missing}`: add it, or check its name",
-                layout.format
-            );
+            let format = layout.format;
+            let what = format!("{format} needs the column `{missing}`: add it, or check its name");
             fault("MISSING_COLUMN", missing, what);
         }
     }
