@@ -1,8 +1,10 @@
 //! What a person sees: tables in columns, or JSON for scripts.
 
+use std::io::{ErrorKind, Write as _};
+
 use prost::Message;
 
-use crate::exit::{FAILED, Failure};
+use crate::exit::{FAILED, Failure, OK, Outcome};
 
 /// A table with a header; columns are as wide as their widest cell. Columns named in `right` are numbers.
 pub(crate) struct Table {
@@ -19,26 +21,82 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
     }
 
     pub(crate) fn print(&self) {
+        print!("{}", self.text());
+    }
+
+    /// As `print`, for verbs whose reader may leave early (`| head`).
+    ///
+    /// # Errors
+    /// When it can't be written; [`quietly`] forgives a reader that has left.
+    pub(crate) fn show(&self) -> Result<(), Failure> {
+        write(&self.text())
+    }
+
+    /// The table as text.
+    pub(crate) fn text(&self) -> String {
         let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
         let width = |column: usize| {
             let cells = std::iter::once(&header).chain(&self.rows).filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..header.len()).map(width).collect();
+        let mut text = String::new();
         for row in std::iter::once(&header).chain(&self.rows) {
             let cells = row.iter().zip(&widths).zip(&self.right).map(|((cell, width), right)| {
                 if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
-            println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
         }
         if self.rows.is_empty() {
-            println!("(nothing)");
+            text.push_str("(nothing)\n");
         }
+        text
     }
+}
+
+/// Writes to standard output, at once.
+///
+/// # Errors
+/// When it can't be written; [`quietly`] forgives a reader that has left.
+pub(crate) fn write(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line to standard output, at once.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n"))
+}
+
+/// A reader that has left (`| head`) ends a verb, and is no failure.
+pub(crate) fn quietly(outcome: Outcome) -> Outcome {
+    match outcome {
+        Err(failure) if is_closed_pipe(&failure) => Ok(OK),
+        other => other,
+    }
+}
+
+fn is_closed_pipe(failure: &Failure) -> bool {
+    failure.error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Text that somebody sent, on one line and without characters that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The mark of simulated figures; empty for real ones.
+pub(crate) fn simulated(is: bool) -> String {
+    if is { "simulated".to_owned() } else { String::new() }
 }
 
 /// A message of the contract as one line of canonical JSON.
