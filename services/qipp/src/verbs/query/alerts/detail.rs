@@ -208,7 +208,7 @@ mod tests {
         let finding = Finding { summary: "seen\u{1b}[2J\nnow".into(), evidence: Some(evidence), ..Finding::default() };
         let page = text(&Alert { finding: Some(finding), ..Alert::default() }, &[]);
         assert!(page.contains("SIMULATED") && page.contains("a month is missing"), "{page}");
-        assert!(page.contains("12,345.00 *"), "{page}");
+        assert!(page.contains("£12,345 *"), "{page}");
         assert!(page.contains("Seen:      seen [2J now"), "what was sent can't steer a terminal: {page}");
     }
 }

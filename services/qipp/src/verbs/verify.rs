@@ -1,0 +1,273 @@
+//! `qipp verify`: does a data directory hold what it should? Everything is computed a second way and compared.
+//!
+//! | check | compares |
+//! |---|---|
+//! | continuity | every record of the log with what a log promises |
+//! | digest, parked | the projection store, opened as the service does it, with a fresh fold of the log |
+//! | roll-ups | every cell with a direct sum over the returns, and the groups with the nation |
+//! | alerts | every recorded finding with the one that the rules compute again |
+//! | published | published waiting-time roll-ups with ours |
+//!
+//! One file a check, in `verify/`; here is what they share and what is printed. The log is only read. The projection store is a cache and
+//! is brought up to date, as by any start of the service.
+
+mod continuity;
+mod digest;
+mod published;
+mod recomputed;
+mod roll_ups;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use qipp_domain::Slug;
+use qipp_domain::nation::Nation;
+use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, LogError};
+use serde_json::json;
+
+use crate::config::LogFormat;
+use crate::exit::{self, DIFFERENT, Failure, NOT_FOUND, Outcome, UNAVAILABLE};
+use crate::output::{line, plain, quietly};
+use crate::verbs::serve::start_tracing;
+
+/// Most differences of a check that are listed; all are counted.
+const MAX_SHOWN: usize = 50;
+
+const HELP: &str = "\
+A line for each check: `equal` or `DIFFERENT`, what was compared, and the first differences. Exit code 0: all equal; 7: a difference.
+Stop the service first: a log is open only once.
+
+Examples:
+  qipp verify --data-dir qipp-data
+  qipp verify --published rtt_published_rollups_2009-12_2010-05.csv.gz --tree sha_2010
+  qipp verify --json | jq -r 'select(.equal | not)'";
+
+/// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct VerifyArgs {
+    /// Where `qipp serve` keeps its data. No service may have it open.
+    #[arg(long, env = "QIPP_DATA_DIR", default_value = "qipp-data")]
+    data_dir: PathBuf,
+    /// Compare with published waiting-time roll-ups too: a CSV, plain or gzipped, in the layout of `qipp query rollup --rtt-csv`.
+    #[arg(long, value_name = "FILE", requires = "tree")]
+    published: Option<PathBuf>,
+    /// The tree in which the published groups stand.
+    #[arg(long, requires = "published")]
+    tree: Option<Slug>,
+    /// Print JSON, an object a check, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: VerifyArgs) -> Outcome {
+    start_tracing(LogFormat::Text);
+    let published = match (&args.published, args.tree) {
+        (Some(path), Some(tree)) => Some((published::Published::read(path)?, tree)),
+        _ => None,
+    };
+    let mut report = Report { json: args.json, differs: false };
+    let outcome = match open(&args.data_dir).await? {
+        Opened::Damaged(check) => report.print(&check),
+        Opened::Whole(log) => {
+            let checked = Box::pin(checks(&mut report, &log, &args.data_dir, published)).await;
+            log.close().await;
+            checked
+        }
+    };
+    let code = if report.differs { DIFFERENT } else { exit::OK };
+    quietly(outcome.map(|()| code))
+}
+
+async fn checks(
+    report: &mut Report,
+    log: &Arc<dyn EventLog>,
+    data_dir: &Path,
+    published: Option<(published::Published, Slug)>,
+) -> Result<(), Failure> {
+    stage("reading every record of the log");
+    report.print(&continuity::check(&**log).await?)?;
+    stage("folding the log anew, and comparing with the projection store");
+    let (folded, nation) = digest::check(log, &data_dir.join("projection")).await?;
+    for check in &folded {
+        report.print(check)?;
+    }
+    let nation = Arc::new(nation);
+    stage("adding up the returns directly, and comparing with the roll-ups");
+    report.print(&on(&nation, |nation| roll_ups::check(nation)).await?)?;
+    stage("computing every recorded finding again");
+    report.print(&recomputed::check(&**log, &nation).await?)?;
+    if let Some((published, tree)) = published {
+        stage("comparing with the published roll-ups");
+        report.print(&on(&nation, move |nation| published.check(nation, tree)).await??)?;
+    }
+    Ok(())
+}
+
+/// Says on standard error what is going on.
+fn stage(what: &str) {
+    eprintln!("… {what}");
+}
+
+/// Works with the nation on a thread that may be busy for long.
+async fn on<T: Send + 'static>(nation: &Arc<Nation>, work: impl FnOnce(&Nation) -> T + Send + 'static) -> anyhow::Result<T> {
+    let nation = Arc::clone(nation);
+    tokio::task::spawn_blocking(move || work(&nation)).await.context("a check ended badly; its message is above")
+}
+
+/// What opening a log gave.
+enum Opened {
+    Whole(Arc<dyn EventLog>),
+    /// Opening reads every frame, and something in them does not hold.
+    Damaged(Check),
+}
+
+async fn open(data_dir: &Path) -> Result<Opened, Failure> {
+    let path = data_dir.join("log");
+    // Opening would make an empty log where there is none.
+    if !path.join("store").is_dir() {
+        let what = format!("there is no log in {}: name the folder that `qipp serve` keeps its data in, with --data-dir", data_dir.display());
+        return Err(Failure::new(NOT_FOUND, what));
+    }
+    let opened = match open_with(&path, EmbeddedConfig::default()).await? {
+        // The layout is the log's own; it is not for a check to know it beforehand.
+        Err(LogError::LayoutMismatch { stored, .. }) => {
+            open_with(&path, EmbeddedConfig { layout: stored, ..EmbeddedConfig::default() }).await?
+        }
+        other => other,
+    };
+    match opened {
+        Ok(log) => Ok(Opened::Whole(Arc::new(log))),
+        Err(error @ LogError::Corrupt { .. }) => {
+            let mut check = Check::new("continuity");
+            check.summary = "the log could not be opened".to_owned();
+            check.differ(|| error.to_string());
+            Ok(Opened::Damaged(check))
+        }
+        Err(error @ LogError::AlreadyOpen { .. }) => Err(Failure::new(UNAVAILABLE, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn open_with(path: &Path, config: EmbeddedConfig) -> Result<Result<EmbeddedLog, LogError>, Failure> {
+    let path = path.to_owned();
+    Ok(tokio::task::spawn_blocking(move || EmbeddedLog::open(path, config)).await.context("opening the log")?)
+}
+
+/// What a check found.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    /// What was compared, in words.
+    summary: String,
+    /// How many things were compared.
+    checked: u64,
+    differences: u64,
+    /// The first differences.
+    shown: Vec<String>,
+}
+
+impl Check {
+    fn new(name: &'static str) -> Self {
+        Self { name, summary: String::new(), checked: 0, differences: 0, shown: Vec::new() }
+    }
+
+    /// Counts a difference; only the first ones are put into words.
+    fn differ(&mut self, what: impl FnOnce() -> String) {
+        self.differences += 1;
+        if self.shown.len() < MAX_SHOWN {
+            self.shown.push(what());
+        }
+    }
+
+    fn is_equal(&self) -> bool {
+        self.differences == 0
+    }
+}
+
+/// Prints checks as they are done.
+struct Report {
+    json: bool,
+    differs: bool,
+}
+
+impl Report {
+    fn print(&mut self, check: &Check) -> Result<(), Failure> {
+        self.differs |= !check.is_equal();
+        if self.json { line(&as_json(check)) } else { line(&as_text(check)) }
+    }
+}
+
+fn as_json(check: &Check) -> String {
+    json!({
+        "check": check.name,
+        "equal": check.is_equal(),
+        "checked": check.checked,
+        "summary": check.summary,
+        "differences": check.differences,
+        "examples": check.shown,
+    })
+    .to_string()
+}
+
+fn as_text(check: &Check) -> String {
+    let verdict = if check.is_equal() { "equal" } else { "DIFFERENT" };
+    let mut text = format!("{verdict:<9}  {:<10}  {}", check.name, plain(&check.summary));
+    for difference in &check.shown {
+        text.push_str(&format!("\n           {}", plain(difference)));
+    }
+    let more = check.differences.saturating_sub(check.shown.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("\n           … and {more} more"));
+    }
+    text
+}
+
+/// A number as a person reads it: 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_counts_every_difference_and_shows_the_first_ones() {
+        let mut check = Check::new("roll-ups");
+        check.summary = "1,000 cells".to_owned();
+        assert_eq!(as_text(&check), "equal      roll-ups    1,000 cells");
+        for number in 0..60 {
+            check.differ(|| format!("cell {number}"));
+        }
+        let text = as_text(&check);
+        assert!(text.starts_with("DIFFERENT") && text.ends_with("… and 10 more"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&as_json(&check)).unwrap();
+        assert_eq!((json["equal"].as_bool(), json["differences"].as_u64()), (Some(false), Some(60)));
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_a_log_is_named_and_nothing_is_made_in_it() {
+        let folder = std::env::temp_dir().join(format!("qipp-verify-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let failure = open(&folder).await.err().expect("no log");
+        assert_eq!(failure.code, NOT_FOUND);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
