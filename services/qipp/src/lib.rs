@@ -13,5 +13,6 @@ pub mod exit;
 mod files;
 mod keys;
 mod output;
+mod published;
 pub mod serve;
 mod verbs;

@@ -136,7 +136,9 @@ async fn app(config: &ServeConfig, deps: Deps, gate: Gate) -> anyhow::Result<(Ro
     };
     let registry = qipp_registry::Config { max_message_bytes: config.max_message_bytes, ..qipp_registry::Config::default() };
     let (alerts, evaluator) = qipp_alerts::build(qipp_alerts::Config::default(), deps.clone());
-    let (health, reporter) = health(&deps).await;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    // Not serving until the fold has caught up.
+    set_health(&reporter, false).await;
     let routes = tonic::service::Routes::new(qipp_intake::build(intake, deps.clone()))
         .add_service(qipp_registry::build(registry, deps.clone()))
         .add_service(qipp_projections::build(qipp_projections::Config::default(), deps.clone()))
@@ -169,14 +171,6 @@ const HEALTH_NAMES: [&str; 5] = [
     "qipp.projections.v1.ProjectionsService",
     "qipp.alerts.v1.AlertsService",
 ];
-
-type Health = tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
-
-async fn health(deps: &Deps) -> (Health, tonic_health::server::HealthReporter) {
-    let (reporter, service) = tonic_health::server::health_reporter();
-    set_health(&reporter, deps.log.head().iter().next().is_none()).await;
-    (tonic_health::pb::health_server::HealthServer::new(tonic_health::server::HealthService::from_health_reporter(reporter.clone())), reporter)
-}
 
 async fn set_health(reporter: &tonic_health::server::HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
