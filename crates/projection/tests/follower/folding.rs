@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use qipp_domain::nation::Key;
 use qipp_domain::{Cut, Dataset, KnownAt, Period};
-use qipp_eventlog::{EventLog, Topic};
-use qipp_projection::{ProjectionError, WaitError, domain_cut, fold_to, lane_of};
+use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, NewRecord, Topic};
+use qipp_projection::{
+    Follower, ProjectionError, WaitError, digest_of, domain_cut, fold_to, lane_of,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::*;
 
@@ -141,7 +144,7 @@ async fn a_fresh_fold_up_to_a_cut_hides_what_came_later() {
     append(&log, &Fact::quality(1, 1, 100)).await;
     append(&log, &Fact::Organisation(org(50), "Later".into())).await;
     let (nation, parked) = fold_to(&*log, version_1, &cut).await.unwrap();
-    assert_eq!(qipp_projection::digest_of(&nation), before);
+    assert_eq!(digest_of(&nation), before);
     assert_eq!(parked, []);
     assert_ne!(truth(&log, version_1).await, before);
     let (nothing, _) = fold_to(&*log, version_1, &Cut::default()).await.unwrap();
@@ -158,4 +161,34 @@ async fn the_last_handle_ends_the_fold() {
     clone.caught_up().await.unwrap();
     crash((clone, shutdown)).await;
     assert_eq!(Arc::strong_count(&log), 1);
+}
+
+#[tokio::test]
+async fn the_embedded_log_is_followed_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = EmbeddedLog::open(directory.path().join("log"), EmbeddedConfig::default());
+    let log = Arc::new(opened.unwrap());
+    let config = often(&directory.path().join("store"), version_1);
+    let shutdown = CancellationToken::new();
+    let following = Arc::<EmbeddedLog>::clone(&log);
+    let follower = Follower::start(following, config, shutdown.clone()).await;
+    let follower = follower.unwrap();
+    for fact in some_of_everything() {
+        let (topic, key) = fact.place();
+        let record = NewRecord {
+            payload: postcard::to_stdvec(&fact).unwrap().into(),
+            key: key.into(),
+        };
+        let partition = log.layout().partition_of(topic, &record.key);
+        log.append(topic, partition, vec![record]).await.unwrap();
+    }
+    follower.caught_up().await.unwrap();
+    let digest = follower.digest();
+    shutdown.cancel();
+    follower.stopped().await;
+    let head = domain_cut(&log.head());
+    assert_eq!(follower.checkpointed().borrow().cut, head);
+    let (nation, _) = fold_to(&*log, version_1, &head).await.unwrap();
+    assert_eq!(digest_of(&nation), digest);
+    log.close().await;
 }
