@@ -260,13 +260,8 @@ fn savings_line(
     sent: &wire::SavingsLine,
 ) -> Option<SavingsLine> {
     let line = returns::read_line(faults, path, sent)?;
-    let figures = [
-        line.plan,
-        line.actual,
-        line.actual_ytd,
-        line.forecast,
-        line.recurrent,
-    ];
+    // A plan and a forecast can stand beside a reason why delivery is not known.
+    let figures = [line.actual, line.actual_ytd, line.recurrent];
     let has_figures = figures.iter().any(Option::is_some);
     match line.missing {
         Some(Missing::NotSubmitted) => refuse_not_submitted(faults, &path.at("missing")),

@@ -11,8 +11,9 @@ use thiserror::Error;
 )]
 pub struct Pence(pub i64);
 
-/// The largest amount that a return may state, either way: £1,000bn. Sums over a nation and a decade stay far inside `i64`.
-pub const MAX_PENCE: i64 = 100_000_000_000_000;
+/// The largest amount that a line may state, either way: £10bn. A full return of 20,000 such lines, or a nation of a decade, stays
+/// inside `i64`.
+pub const MAX_PENCE: i64 = 1_000_000_000_000;
 
 impl std::ops::Add for Pence {
     type Output = Self;

@@ -5,6 +5,7 @@
 
 use crate::nation::Ledger;
 use crate::returns::{Body, SavingsLine};
+use crate::scheme::Scheme;
 use crate::{Dataset, KnownAt, Pence, Period, SchemeId};
 
 /// Is there a savings return for the month?
@@ -42,7 +43,8 @@ pub fn lines<'a>(ledger: &'a Ledger, period: Period, at: &KnownAt) -> &'a [Savin
 
 /// Delivered in the month: as stated, or the year to date less that of the month before.
 ///
-/// A scheme that has no line in an earlier month of the year, although the organisation returned that month, had not begun then.
+/// A scheme that has no line in an earlier month of the year, although the organisation returned that month, had not begun then; unless
+/// that return [owed](owed) it a line, in which case what it delivered is not known.
 #[must_use]
 pub fn in_month(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<Pence> {
     let held = line(ledger, scheme, period, at)?;
@@ -71,7 +73,8 @@ pub fn year_to_date(
             ..
         }) => Some(*month + before(ledger, scheme, period, at)?),
         Some(_) => None,
-        // The organisation returned the month without this scheme: nothing was added to what it had delivered.
+        None if owed(ledger, period, at).any(|id| id == scheme) => None,
+        // The organisation returned the month, and the scheme was not to be in it: nothing was added to what it had delivered.
         None if has_return(ledger, period, at) => before(ledger, scheme, period, at),
         None => None,
     }
@@ -83,6 +86,24 @@ fn before(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Op
         return Some(Pence(0));
     }
     year_to_date(ledger, scheme, period.plus(-1)?, at)
+}
+
+/// The schemes that a month's return owes a line: registered before it arrived, live, and with something planned for the month. None
+/// without a return. One that is left out is not submitted, which is not zero.
+pub fn owed<'a>(ledger: &'a Ledger, period: Period, at: &'a KnownAt) -> impl Iterator<Item = SchemeId> + 'a {
+    let arrived = ledger
+        .known(Dataset::Savings, period, at)
+        .map(|revision| revision.stamp.offset);
+    let is_owed = move |scheme: &Scheme, registered: u64| {
+        let planned = scheme.planned_in(period).is_some_and(|planned| planned.0 != 0);
+        planned && scheme.is_live_in(period) && arrived.is_some_and(|arrived| registered < arrived)
+    };
+    ledger.schemes(at).filter_map(move |revision| {
+        let scheme = &revision.content;
+        let history = ledger.scheme_history(scheme.id)?;
+        let registered = history.revisions().first()?.stamp.offset;
+        is_owed(scheme, registered).then_some(scheme.id)
+    })
 }
 
 /// Planned for the month: as the return states, or as the scheme was registered. Nothing outside the scheme's plan.
@@ -105,12 +126,14 @@ fn registered_plan(
 ) -> Option<Pence> {
     ledger
         .scheme_history(scheme)?
-        .known(at)?
-        .content
+        .known(at)
+        .map(|revision| &revision.content)
+        .filter(|scheme| scheme.is_live_in(period))?
         .planned_in(period)
 }
 
-/// Delivered by all schemes in the month; `None` when the month was not returned or one of its lines has no figure.
+/// Delivered by all schemes in the month; `None` when the month was not returned, one of its lines has no figure, or a line that it
+/// [owed](owed) is not there.
 ///
 /// `counts` says which schemes are to be added.
 #[must_use]
@@ -123,10 +146,17 @@ pub fn delivered_in_month(
     if !has_return(ledger, period, at) {
         return None;
     }
-    lines(ledger, period, at)
+    let mut schemes: Vec<SchemeId> = lines(ledger, period, at)
         .iter()
-        .filter(|line| counts(line.scheme))
-        .map(|line| in_month(ledger, line.scheme, period, at))
+        .map(|line| line.scheme)
+        .chain(owed(ledger, period, at))
+        .filter(|id| counts(*id))
+        .collect();
+    schemes.sort_unstable();
+    schemes.dedup();
+    schemes
+        .into_iter()
+        .map(|id| in_month(ledger, id, period, at))
         .sum()
 }
 
@@ -270,14 +300,7 @@ pub fn position(ledger: &Ledger, period: Period, at: &KnownAt) -> (Position, Vec
     } else {
         None
     };
-    // A scheme that has no line this month delivered nothing in it; one whose line has no figure makes the sum unknown.
-    let actual_month = returned
-        .then(|| {
-            held.iter()
-                .map(|l| in_month(ledger, l.scheme, period, at))
-                .sum::<Option<Pence>>()
-        })
-        .flatten();
+    let actual_month = delivered_in_month(ledger, period, at, |_| true);
     let any = |figure: fn(&SchemePosition) -> Option<Pence>| -> Option<Pence> {
         schemes.iter().filter_map(figure).reduce(|a, b| a + b)
     };

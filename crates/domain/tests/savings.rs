@@ -237,8 +237,12 @@ fn a_scheme_that_should_have_begun_and_is_nowhere_keeps_the_sum_unknown() {
     let (held, _) = position(world.ledger("RA1"), period("2011-05"), &LATEST);
     assert_eq!(held.actual_ytd, None);
     assert_eq!(held.organisations_with_actual_ytd, 0);
-    // Once April is in, B delivered nothing.
+    // April without B says nothing of B either: not submitted is not zero.
     world.savings("RA1", "2011-04", vec![to_date("A", 8)]);
+    let (held, _) = position(world.ledger("RA1"), period("2011-05"), &LATEST);
+    assert_eq!((held.actual_ytd, held.actual_month), (None, None));
+    // A zero that is stated is a zero.
+    world.savings("RA1", "2011-05", vec![to_date("A", 18), to_date("B", 0)]);
     let (held, _) = position(world.ledger("RA1"), period("2011-05"), &LATEST);
     assert_eq!(held.actual_ytd, Some(Pence(18)));
 }

@@ -88,7 +88,7 @@ fn check_line(line: &SavingsLine, field: &str, problems: &mut Vec<Problem>) {
 
 pub(super) fn check_pence(field: &str, amount: Option<Pence>, problems: &mut Vec<Problem>) {
     if amount.is_some_and(|a| a.0.unsigned_abs() > MAX_PENCE.unsigned_abs()) {
-        let what = "more than £1,000bn: amounts are whole pence, check the unit";
+        let what = "more than £10bn: amounts are whole pence, check the unit";
         problems.push(Problem::new("AMOUNT_TOO_LARGE", field, what));
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Outcome {
-    start_tracing(LogFormat::Text);
+    start_tracing(LogFormat::Text, "warn");
     let started = Instant::now();
     let folder = Folder::prepare(args.data_dir.clone())?;
     let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], if args.stay { 8080 } else { 0 })));

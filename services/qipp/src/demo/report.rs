@@ -20,7 +20,7 @@ use super::sources::{LAST_MONTH, World};
 use crate::exit::{Failure, refusal};
 use crate::output::{Table, millions, percent, word};
 use crate::published;
-use crate::verbs::query::alerts::detail;
+use crate::verbs::query::alerts::print_alert;
 
 /// Most alerts that are listed.
 const MAX_LISTED: usize = 15;
@@ -256,9 +256,11 @@ fn slipping(alert: &Alert) -> String {
 async fn in_full(clients: &Clients, alerts: &[Alert], truth: &[Truth]) -> Result<(), Failure> {
     let harmful: BTreeSet<String> = truth.iter().filter(|t| t.kind == TruthKind::Both).map(|t| t.org.to_string()).collect();
     let of_r01 = alerts.iter().filter(|a| a.rule_id == "R01" && severity(a) >= Severity::Amber);
-    let Some(shown) = of_r01.clone().find(|a| harmful.contains(&a.org_code)).or_else(|| of_r01.clone().next()) else { return Ok(()) };
+    // One that still holds, and of a trust whose savings were made to do harm, if there is one.
+    let rank = |alert: &&Alert| (alert.condition() == Condition::Holds, harmful.contains(&alert.org_code));
+    let Some(shown) = of_r01.max_by_key(rank) else { return Ok(()) };
     heading(&format!("One of them in full: {}", shown.alert_id));
-    println!("{}", detail::text(shown, &[]));
+    print_alert(shown, &[]);
     let mut equal = 0;
     for alert in alerts {
         let request = RecomputeAlertRequest { alert_id: alert.alert_id.clone() };

@@ -9,9 +9,9 @@ use qipp_api::proto::events::v1::r#return::Body;
 use qipp_api::proto::events::v1::reference_fact::Fact;
 use qipp_api::proto::events::v1::{Dataset, ObligationSet, QualityReturn, ReferenceFact, Return, ReturnStatus, SavingsReturn, Scheme};
 use qipp_api::view::{line_to_proto, observation_to_proto, scheme_to_proto};
-use qipp_domain::returns::Precondition;
+use qipp_domain::returns::{Precondition, Value};
 use qipp_domain::validate::Problem;
-use qipp_domain::{OrgCode, Pence, Period};
+use qipp_domain::{Missing, OrgCode, Pence, Period};
 use qipp_nation::{Config, Simulation, Truth, TrustInput, simulate};
 
 use super::calendar;
@@ -94,10 +94,12 @@ impl World {
             published: unpacked(ROLL_UPS)?,
             notes: ae.notes,
         };
-        world.add_returns(rtt);
         let simulated = world.add_simulation(simulation, &spans);
         let of_trusts = ae.returns.into_iter().filter(|r| r.org_code.parse().is_ok_and(|code: OrgCode| spans.contains_key(&code)));
-        world.add_returns(files::merge_quality(of_trusts.collect(), simulated));
+        // A return replaces the whole month of its organisation, so that what comes from several sources goes into one. The Isle of Wight was
+        // commissioner and provider under one code and has all three.
+        let published = files::merge_quality(rtt, of_trusts.collect());
+        world.add_returns(files::merge_quality(published, simulated));
         Ok(world)
     }
 
@@ -122,11 +124,17 @@ impl World {
                 self.schemes.entry(scheme.start).or_default().push(sent);
             }
             for (period, lines) in trust.savings.into_iter().filter(|(period, _)| span.covers(*period)) {
-                let body = Body::Savings(SavingsReturn { lines: lines.iter().map(line_to_proto).collect() });
+                let sent: Vec<_> = lines.iter().filter(|line| line.missing != Some(Missing::NotSubmitted)).map(line_to_proto).collect();
+                if sent.is_empty() {
+                    continue;
+                }
+                let body = Body::Savings(SavingsReturn { lines: sent });
                 self.returns.entry(period).or_default().push(simulated_return(trust.org, period, body));
             }
             for (period, observations) in trust.quality.into_iter().filter(|(period, _)| span.covers(*period)) {
-                let body = Body::Quality(QualityReturn { observations: observations.iter().map(observation_to_proto).collect() });
+                // What was not submitted is left out of a return, not stated in it.
+                let sent = observations.iter().filter(|o| o.value != Value::Missing(Missing::NotSubmitted));
+                let body = Body::Quality(QualityReturn { observations: sent.map(observation_to_proto).collect() });
                 quality.push(simulated_return(trust.org, period, body));
             }
         }

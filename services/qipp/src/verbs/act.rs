@@ -11,8 +11,8 @@ use crate::exit::{self, Outcome};
 use crate::output::{json_line, line, plain, quietly, word};
 
 const HELP: &str = "\
-The conversation goes: acknowledge → ask → answer → confirm or refute → close. An answer may be followed by a further question. To close, it
-needs an outcome, unless what was found no longer holds. Whatever is not possible now is refused, with what is.
+The conversation goes: acknowledge → ask → answer → confirm or refute → close. An answer may be followed by a further question. \
+To close, it needs an outcome, unless what was found no longer holds. Whatever is not possible now is refused, with what is.
 
 Examples:
   qipp act R01-RJ1-2012-03 ask --why 'Please look at the two wards that lost beds'

@@ -38,12 +38,13 @@ enum What {
 const HELP: &str = "\
 Input: chart records, one JSON object a line:
 
-  {\"id\": \"x\", \"options\": {\"improvement_direction\": \"decrease\", \"target\": 4}, \"dates\": [\"2010-04-01\", …], \"values\": [4.5, …]}
+  {\"id\": \"x\", \"options\": {\"target\": 4}, \"dates\": [\"2010-04-01\", …], \"values\": [4.5, …]}
 
-`dates` and `values` are required; a missing value is null. `options` may hold improvement_direction, target, rebase, fix_after_n_points,
-screen_outliers and missing_in_trend. Output: the same lines, each with its chart as `expected` (what is there under that name is ignored).
-A record that can't be charted has {\"error\": \"code: message\"} there. A line that is no record is named on standard error, the others go on,
-and the exit code is 3.
+`dates` and `values` are required; a missing value is null. `options` may hold improvement_direction, target, rebase, \
+fix_after_n_points, screen_outliers and missing_in_trend.
+
+Output: the same lines, each with its chart as `expected` (what is there under that name is ignored). A record that can't be charted \
+has {\"error\": \"code: message\"} there. A line that is no record is named on standard error, the others go on, and the exit code is 3.
 
 Examples:
   qipp chart xmr series.jsonl > charts.jsonl
@@ -153,7 +154,9 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
 }
 
 fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
-    let refused = |what: String| Failure::new(REFUSED, format!("{}: {what}", args.file.display()));
+    let is_stdin = args.file == Path::new("-");
+    let named = if is_stdin { "standard input".to_owned() } else { args.file.display().to_string() };
+    let refused = |what: String| Failure::new(REFUSED, format!("{named}: {what}"));
     let mut bytes = Vec::new();
     input.take(MAX_CSV + 1).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
     if bytes.len() as u64 > MAX_CSV {
@@ -161,7 +164,7 @@ fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
     }
     let text = String::from_utf8(bytes).map_err(|_| refused("the text is not UTF-8: save it as CSV UTF-8".to_owned()))?;
     let id = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let id = id.filter(|id| id != "-").unwrap_or_else(|| "series".to_owned());
+    let id = id.filter(|_| !is_stdin).unwrap_or_else(|| "series".to_owned());
     let record = xmr_csv(args.options.profile, &text, &args.options.to_xmr(), &id).map_err(|error| refused(error.to_string()))?;
     line(&record)?;
     Ok(exit::OK)

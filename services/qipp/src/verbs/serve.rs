@@ -25,7 +25,7 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         println!("# The configuration is good. Nothing was started.");
         return Ok(exit::OK);
     }
-    start_tracing(config.log_format);
+    start_tracing(config.log_format, "info");
     // Listen before anything else: a port that is taken should not cost a fold.
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         Failure::new(exit::FAILED, format!("can't listen on {}: {error}; choose another address with --listen", config.listen))
@@ -57,9 +57,9 @@ fn announce(config: &ServeConfig, house: &House) {
     println!("Try: qipp query status --server {}    or open {}/", house.url(), house.url());
 }
 
-/// Log lines go to standard error; the level comes from RUST_LOG.
-pub(crate) fn start_tracing(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Log lines go to standard error; the level comes from RUST_LOG, or is `level`.
+pub(crate) fn start_tracing(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call (a demo within a test) keeps the first subscriber.
     let set = match format {

@@ -36,7 +36,7 @@ use crate::verbs::serve::start_tracing;
 const MAX_SHOWN: usize = 50;
 
 const HELP: &str = "\
-A line for each check: `equal` or `DIFFERENT`, what was compared, and the first differences. Exit code 0: all equal; 7: a difference.
+A line for each check: `equal` or `DIFFERENT`, what was compared, and the first differences. Exit code 0: all equal; 7: a difference. \
 Stop the service first: a log is open only once.
 
 Examples:
@@ -63,7 +63,7 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) async fn run(args: VerifyArgs) -> Outcome {
-    start_tracing(LogFormat::Text);
+    start_tracing(LogFormat::Text, "warn");
     let published = match (&args.published, args.tree) {
         (Some(path), Some(tree)) => Some((published::Published::read(path)?, tree)),
         _ => None,

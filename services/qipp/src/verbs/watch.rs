@@ -26,8 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 const HELP: &str = "\
-Ctrl-C ends it and prints the cut to go on from, on standard error. A connection that breaks is taken up again from the last event: nothing is
-missed and nothing comes twice.
+Ctrl-C ends it and prints the cut to go on from, on standard error. A connection that breaks is taken up again from the last event: \
+nothing is missed and nothing comes twice.
 
 Examples:
   qipp watch --min-severity amber

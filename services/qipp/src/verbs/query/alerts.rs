@@ -1,6 +1,6 @@
 //! Alerts: the list, one with its evidence as a person reads it, and the national values that rules compare with.
 
-pub(crate) mod detail;
+mod detail;
 
 use clap::{Args, ValueEnum};
 use qipp_api::proto::alerts::v1::{

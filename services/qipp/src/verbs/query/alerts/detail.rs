@@ -8,7 +8,7 @@ use super::{figure, share};
 use crate::output::{Table, plain, pounds, word};
 
 /// The page.
-pub(crate) fn text(alert: &Alert, history: &[AlertEvent]) -> String {
+pub(super) fn text(alert: &Alert, history: &[AlertEvent]) -> String {
     let finding = alert.finding.clone().unwrap_or_default();
     let evidence = finding.evidence.clone().unwrap_or_default();
     let mut page = Page::default();
