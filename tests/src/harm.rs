@@ -4,8 +4,6 @@
 //! few per cent around their level, evenly, so that nothing ever looks unusual by chance. In the last three months two markers of
 //! [`HARMED`] get much worse, in the year in which its savings jump by half. Everybody else's savings stand still.
 
-use std::collections::BTreeMap;
-
 use qipp_api::proto::events::v1::{Cut, Dataset, Observation, ReferenceFact, Return, Scheme};
 use qipp_domain::Period;
 use qipp_domain::calendar::working_day_after;
@@ -22,6 +20,8 @@ pub const SCHEME: &str = "QIPP-1";
 pub const FIRST: &str = "2009-04";
 /// Last month.
 pub const LAST: &str = "2012-03";
+/// The day on which the returns of the last month come in: its ninth working day.
+pub const LAST_DAY: &str = "2012-04-16";
 
 const NORTH: [&str; 6] = ["RA1", "RA2", "RA3", "RA4", "RA5", "RA6"];
 const SOUTH: [&str; 6] = ["RB1", "RB2", "RB3", "RB4", "RB5", "RB6"];
@@ -115,15 +115,6 @@ pub async fn load(sandbox: &Sandbox) -> Cut {
         cut = sandbox.submit_all(&returns(month)).await.cut;
         sandbox.evaluated(&cut).await;
     }
+    assert_eq!(working_day_after(LAST.parse().unwrap(), 9).to_string(), LAST_DAY);
     cut
-}
-
-/// How many returns there are by organisation.
-#[must_use]
-pub fn counts() -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for ret in months().into_iter().flat_map(returns) {
-        *counts.entry(ret.org_code).or_default() += 1;
-    }
-    counts
 }

@@ -15,4 +15,4 @@ mod sandbox;
 pub mod sse;
 pub mod wire;
 
-pub use sandbox::{NODE, OTHER, Sandbox, TREE, TRUST, Who, no_key};
+pub use sandbox::{NODE, OTHER, Sandbox, TREE, TRUST, Who, copy, no_key};

@@ -116,17 +116,17 @@ impl Sandbox {
 
     async fn with(log: LogKind) -> Self {
         let folder = tempfile::Builder::new().prefix("qipp-scenario-").tempdir().unwrap();
-        Self::build(log, folder).await
+        Self::build(log, folder, "2011-06-01").await
     }
 
-    /// A house on a copy of the data of another one, which has to be closed.
-    pub async fn on_copy_of(data: &Path) -> Self {
+    /// A house on a copy of the data of another one, which has to be closed, in the morning of a day.
+    pub async fn on_copy_of(data: &Path, day: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("qipp-scenario-").tempdir().unwrap();
         copy(data, folder.path());
-        Self::build(LogKind::Embedded, folder).await
+        Self::build(LogKind::Embedded, folder, day).await
     }
 
-    async fn build(log: LogKind, folder: TempDir) -> Self {
+    async fn build(log: LogKind, folder: TempDir, day: &str) -> Self {
         let flags = Overrides {
             listen: Some("127.0.0.1:0".parse().unwrap()),
             data_dir: Some(folder.path().to_owned()),
@@ -137,7 +137,7 @@ impl Sandbox {
         let made = Who::ALL.map(|who| (who, generate_key(who.principal(), None, rand::random())));
         let keys = made.iter().map(|(who, (key, _))| (*who, key.expose().to_owned())).collect();
         let principals = Arc::new(KeyFile::from_entries(made.map(|(_, (_, entry))| entry)).unwrap());
-        let clock = ManualClock::new(morning("2011-06-01"));
+        let clock = ManualClock::new(morning(day));
         let mut sandbox = Self { house: None, clock, config, keys, principals, folder: Some(folder) };
         sandbox.open().await;
         sandbox
@@ -292,7 +292,8 @@ pub fn morning(day: &str) -> i64 {
     day.at(9, 0, 0, 0).to_zoned(TimeZone::UTC).unwrap().timestamp().as_millisecond()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with everything below it.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
