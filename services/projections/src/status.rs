@@ -6,6 +6,7 @@ use qipp_api::error::{ApiError, Code};
 use qipp_api::proto::projections::v1 as wire;
 use qipp_domain::nation::Nation;
 use qipp_domain::{Dataset, KnownAt, Period};
+use qipp_projection::Parked;
 use qipp_serving::{Caller, denied};
 
 use crate::Projections;
@@ -17,11 +18,13 @@ impl Projections {
         request: wire::GetStatusRequest,
     ) -> Result<wire::GetStatusResponse, ApiError> {
         let head = self.deps.log.head();
-        let (cut, counts, first, last) = {
+        let all_parked = self.deps.follower.parked();
+        let (cut, counts, (first, last), parked) = {
             let answer = self.deps.answer(caller, request.read.as_ref()).await?;
             caller.may(Target::None, &answer.current)?;
-            let (first, last) = span(&answer.nation);
-            (answer.cut.clone(), answer.nation.counts(), first, last)
+            let is_visible = |p: &Parked| p.key.parse().map_or(true, |org| caller.sees(org, &answer.current));
+            let parked: Vec<wire::Parked> = all_parked.into_iter().filter(is_visible).map(shown).collect();
+            (answer.cut.clone(), answer.nation.counts(), span(&answer.nation), parked)
         };
         let digest = if request.digest {
             check_digest(&caller.principal).map_err(denied)?;
@@ -43,14 +46,14 @@ impl Projections {
             schemes: counts.schemes,
             alerts: counts.alerts,
             benchmarks: counts.benchmarks,
-            parked: self.deps.follower.parked().into_iter().map(parked).collect(),
+            parked,
             first_period: month(first),
             last_period: month(last),
         })
     }
 }
 
-fn parked(parked: qipp_projection::Parked) -> wire::Parked {
+fn shown(parked: Parked) -> wire::Parked {
     wire::Parked { key: parked.key, position: stamp_to_proto(parked.stamp), reason: parked.reason }
 }
 

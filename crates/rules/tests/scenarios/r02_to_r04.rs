@@ -102,6 +102,9 @@ fn r03_needs_all_six_months_nothing_slipping_and_two_domains() {
 fn r03_needs_half_of_the_local_plan_to_be_genuine() {
     let mut trust = worth_copying();
     trust.schemes.push(scheme("PLAIN"));
+    for period in trust.first.to(trust.last) {
+        trust.deliver("PLAIN", period, Some(0));
+    }
     assert!(trust.finds("R03").is_some(), "exactly half");
     trust.schemes[1]
         .planned
