@@ -5,7 +5,8 @@
 use qipp_api::files;
 use qipp_api::proto::events::v1::reference_fact::Fact;
 use qipp_api::proto::events::v1::{
-    Dataset, DeadlineSet, EdgeRecorded, ObligationSet, OrganisationRecorded, ReferenceFact, TreeDefined,
+    Dataset, DeadlineSet, EdgeRecorded, ObligationSet, OrganisationRecorded, ReferenceFact,
+    TreeDefined,
 };
 
 use crate::real;
@@ -51,7 +52,11 @@ pub fn below(tree: &str, child: &str, parent: &str) -> ReferenceFact {
 /// A deadline.
 #[must_use]
 pub fn due(dataset: Dataset, period: &str, day: &str) -> ReferenceFact {
-    let deadline = DeadlineSet { dataset: dataset.into(), period: period.to_owned(), due: day.to_owned() };
+    let deadline = DeadlineSet {
+        dataset: dataset.into(),
+        period: period.to_owned(),
+        due: day.to_owned(),
+    };
     fact(Fact::DeadlineSet(deadline))
 }
 
@@ -69,7 +74,11 @@ pub fn owes(org: &str, dataset: Dataset, from: &str) -> ReferenceFact {
 /// The real marker catalogue.
 #[must_use]
 pub fn catalogue() -> Vec<ReferenceFact> {
-    files::markers(&[&real::read("markers.csv"), &real::read("markers_supplementary.csv")]).unwrap()
+    files::markers(&[
+        &real::read("markers.csv"),
+        &real::read("markers_supplementary.csv"),
+    ])
+    .unwrap()
 }
 
 /// The small made-up nation with the real catalogue.

@@ -27,8 +27,11 @@ const NORTH: [&str; 6] = ["RA1", "RA2", "RA3", "RA4", "RA5", "RA6"];
 const SOUTH: [&str; 6] = ["RB1", "RB2", "RB3", "RB4", "RB5", "RB6"];
 
 /// Marker, usual numerator, denominator: tests waited for too long (access), infections (safety), days of sickness (workforce).
-const MARKERS: [(&str, f64, f64); 3] =
-    [("DM01_6W", 800.0, 40_000.0), ("CDI", 600.0, 1_850_000.0), ("SICKNESS", 4_500.0, 100_000.0)];
+const MARKERS: [(&str, f64, f64); 3] = [
+    ("DM01_6W", 800.0, 40_000.0),
+    ("CDI", 600.0, 1_850_000.0),
+    ("SICKNESS", 4_500.0, 100_000.0),
+];
 
 /// How much worse the harmed markers get.
 const HARM: f64 = 1.6;
@@ -52,7 +55,13 @@ pub fn reference() -> Vec<ReferenceFact> {
     let mut facts = nation_of(&[("N01", &NORTH), ("S01", &SOUTH)]);
     for dataset in [Dataset::Quality, Dataset::Savings] {
         facts.extend(trusts().map(|trust| owes(trust, dataset, FIRST)));
-        let deadline = |month: &Period| due(dataset, &month.to_string(), &working_day_after(*month, 10).to_string());
+        let deadline = |month: &Period| {
+            due(
+                dataset,
+                &month.to_string(),
+                &working_day_after(*month, 10).to_string(),
+            )
+        };
         facts.extend(months().iter().map(deadline));
     }
     facts
@@ -61,7 +70,9 @@ pub fn reference() -> Vec<ReferenceFact> {
 /// The schemes, one a trust.
 #[must_use]
 pub fn schemes() -> Vec<Scheme> {
-    trusts().map(|trust| scheme(trust, SCHEME, FIRST, 100_000_000)).collect()
+    trusts()
+        .map(|trust| scheme(trust, SCHEME, FIRST, 100_000_000))
+        .collect()
 }
 
 /// The returns of a month.
@@ -72,8 +83,15 @@ pub fn returns(month: Period) -> Vec<Return> {
     let of = |(number, trust): (usize, &'static str)| {
         let harmed = trust == HARMED && index + HARMED_MONTHS >= months().len();
         let figures = quality(trust, &period, figures(number, index, harmed));
-        let delivered = if trust == HARMED && index >= 24 { 150_000_000 } else { 100_000_000 };
-        [figures, savings(trust, &period, SCHEME, 100_000_000, delivered)]
+        let delivered = if trust == HARMED && index >= 24 {
+            150_000_000
+        } else {
+            100_000_000
+        };
+        [
+            figures,
+            savings(trust, &period, SCHEME, 100_000_000, delivered),
+        ]
     };
     trusts().enumerate().flat_map(of).collect()
 }
@@ -115,6 +133,9 @@ pub async fn load(sandbox: &Sandbox) -> Cut {
         cut = sandbox.submit_all(&returns(month)).await.cut;
         sandbox.evaluated(&cut).await;
     }
-    assert_eq!(working_day_after(LAST.parse().unwrap(), 9).to_string(), LAST_DAY);
+    assert_eq!(
+        working_day_after(LAST.parse().unwrap(), 9).to_string(),
+        LAST_DAY
+    );
     cut
 }

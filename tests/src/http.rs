@@ -26,13 +26,19 @@ impl Http {
     /// A caller with a key, or without.
     #[must_use]
     pub fn new(base: &str, key: Option<&str>) -> Self {
-        Self { client: reqwest::Client::new(), base: base.to_owned(), key: key.map(str::to_owned) }
+        Self {
+            client: reqwest::Client::new(),
+            base: base.to_owned(),
+            key: key.map(str::to_owned),
+        }
     }
 
     /// A request with the key on it.
     #[must_use]
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base));
+        let request = self
+            .client
+            .request(method.parse().unwrap(), format!("{}{path}", self.base));
         match &self.key {
             Some(key) => request.bearer_auth(key),
             None => request,
@@ -51,7 +57,12 @@ impl Http {
 
     /// Sends CSV.
     pub async fn post_csv(&self, path: &str, body: String) -> Answer {
-        answer(self.request("POST", path).header("content-type", "text/csv").body(body)).await
+        answer(
+            self.request("POST", path)
+                .header("content-type", "text/csv")
+                .body(body),
+        )
+        .await
     }
 }
 
@@ -60,5 +71,9 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
-    Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+    }
 }

@@ -3,7 +3,10 @@
 //!
 //! Nothing here is a fake: calls go through the port, facts through the log. A scenario waits for a state (`min_cut`, `min_evaluated`, an
 //! answer) and never for time to pass; there is not a single sleep.
-#![allow(clippy::unwrap_used, reason = "in a test a failed expectation is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a failed expectation is a failed test"
+)]
 
 pub mod facts;
 pub mod harm;

@@ -25,10 +25,17 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let number = counter.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(pass(client, upstream, cuts.get(number).copied().unwrap_or(u64::MAX)));
+                tokio::spawn(pass(
+                    client,
+                    upstream,
+                    cuts.get(number).copied().unwrap_or(u64::MAX),
+                ));
             }
         });
-        Self { address, connections }
+        Self {
+            address,
+            connections,
+        }
     }
 
     /// Where clients connect.
@@ -45,7 +52,9 @@ impl Proxy {
 }
 
 async fn pass(client: TcpStream, upstream: SocketAddr, most: u64) {
-    let Ok(server) = TcpStream::connect(upstream).await else { return };
+    let Ok(server) = TcpStream::connect(upstream).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
     let mut answers = from_server.take(most);

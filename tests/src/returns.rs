@@ -3,8 +3,8 @@
 use qipp_api::proto::events::v1::observation::Value;
 use qipp_api::proto::events::v1::r#return::Body;
 use qipp_api::proto::events::v1::{
-    Measured, Missing, Observation, QualityReturn, Return, ReturnStatus, SavingsLine, SavingsReturn, Scheme,
-    SchemeCategory,
+    Measured, Missing, Observation, QualityReturn, Return, ReturnStatus, SavingsLine,
+    SavingsReturn, Scheme, SchemeCategory,
 };
 
 /// A figure with its parts.
@@ -12,7 +12,10 @@ use qipp_api::proto::events::v1::{
 pub fn measured(marker: &str, numerator: f64, denominator: f64) -> Observation {
     Observation {
         marker: marker.to_owned(),
-        value: Some(Value::Measured(Measured { numerator, denominator: Some(denominator) })),
+        value: Some(Value::Measured(Measured {
+            numerator,
+            denominator: Some(denominator),
+        })),
         ..Observation::default()
     }
 }
@@ -20,7 +23,11 @@ pub fn measured(marker: &str, numerator: f64, denominator: f64) -> Observation {
 /// A reason instead of a figure.
 #[must_use]
 pub fn missing(marker: &str, why: Missing) -> Observation {
-    Observation { marker: marker.to_owned(), value: Some(Value::Missing(why.into())), ..Observation::default() }
+    Observation {
+        marker: marker.to_owned(),
+        value: Some(Value::Missing(why.into())),
+        ..Observation::default()
+    }
 }
 
 /// A final quality return.
@@ -45,7 +52,11 @@ pub fn savings(org: &str, period: &str, scheme: &str, plan: i64, actual: i64) ->
         recurrent_pence: Some(actual / 2),
         ..SavingsLine::default()
     };
-    of(org, period, Body::Savings(SavingsReturn { lines: vec![line] }))
+    of(
+        org,
+        period,
+        Body::Savings(SavingsReturn { lines: vec![line] }),
+    )
 }
 
 fn of(org: &str, period: &str, body: Body) -> Return {
@@ -70,7 +81,10 @@ pub fn scheme(org: &str, id: &str, start: &str, planned: i64) -> Scheme {
         planned_pence: vec![planned; 36],
         full_year_effect_pence: planned * 12,
         recurrent: true,
-        linked_markers: vec![qipp_api::proto::events::v1::LinkedMarker { marker: "AE_4H".to_owned(), balancing: true }],
+        linked_markers: vec![qipp_api::proto::events::v1::LinkedMarker {
+            marker: "AE_4H".to_owned(),
+            balancing: true,
+        }],
         ..Scheme::default()
     }
 }

@@ -52,8 +52,14 @@ pub enum Who {
 
 impl Who {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Operator, Self::National, Self::Collector, Self::Regional, Self::Trust, Self::OtherTrust];
+    pub const ALL: [Self; 6] = [
+        Self::Operator,
+        Self::National,
+        Self::Collector,
+        Self::Regional,
+        Self::Trust,
+        Self::OtherTrust,
+    ];
 
     /// The name that goes into the log.
     #[must_use]
@@ -75,13 +81,20 @@ impl Who {
             Self::National => (Role::National, Scope::Nation),
             Self::Collector => (Role::Submitter, Scope::Nation),
             Self::Regional => {
-                let scope = Scope::Node { tree: TREE.parse().unwrap(), node: NODE.parse().unwrap() };
+                let scope = Scope::Node {
+                    tree: TREE.parse().unwrap(),
+                    node: NODE.parse().unwrap(),
+                };
                 (Role::Regional, scope)
             }
             Self::Trust => (Role::Submitter, own(TRUST)),
             Self::OtherTrust => (Role::Submitter, own(OTHER)),
         };
-        Principal { name: self.name().to_owned(), role, scope }
+        Principal {
+            name: self.name().to_owned(),
+            role,
+            scope,
+        }
     }
 }
 
@@ -115,13 +128,19 @@ impl Sandbox {
     }
 
     async fn with(log: LogKind) -> Self {
-        let folder = tempfile::Builder::new().prefix("qipp-scenario-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("qipp-scenario-")
+            .tempdir()
+            .unwrap();
         Self::build(log, folder, "2011-06-01").await
     }
 
     /// A house on a copy of the data of another one, which has to be closed, in the morning of a day.
     pub async fn on_copy_of(data: &Path, day: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("qipp-scenario-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("qipp-scenario-")
+            .tempdir()
+            .unwrap();
         copy(data, folder.path());
         Self::build(LogKind::Embedded, folder, day).await
     }
@@ -135,10 +154,21 @@ impl Sandbox {
         };
         let config = ServeConfig::load(None, &flags).unwrap();
         let made = Who::ALL.map(|who| (who, generate_key(who.principal(), None, rand::random())));
-        let keys = made.iter().map(|(who, (key, _))| (*who, key.expose().to_owned())).collect();
-        let principals = Arc::new(KeyFile::from_entries(made.map(|(_, (_, entry))| entry)).unwrap());
+        let keys = made
+            .iter()
+            .map(|(who, (key, _))| (*who, key.expose().to_owned()))
+            .collect();
+        let principals =
+            Arc::new(KeyFile::from_entries(made.map(|(_, (_, entry))| entry)).unwrap());
         let clock = ManualClock::new(morning(day));
-        let mut sandbox = Self { house: None, clock, config, keys, principals, folder: Some(folder) };
+        let mut sandbox = Self {
+            house: None,
+            clock,
+            config,
+            keys,
+            principals,
+            folder: Some(folder),
+        };
         sandbox.open().await;
         sandbox
     }
@@ -148,7 +178,11 @@ impl Sandbox {
         let listener = TcpListener::bind(self.config.listen).await.unwrap();
         let authenticator = Arc::clone(&self.principals);
         let clock = Arc::new(self.clock.clone());
-        self.house = Some(House::start(&self.config, listener, clock, authenticator).await.unwrap());
+        self.house = Some(
+            House::start(&self.config, listener, clock, authenticator)
+                .await
+                .unwrap(),
+        );
     }
 
     /// Stops the house in order.
@@ -201,8 +235,16 @@ impl Sandbox {
     pub async fn record(&self, facts: Vec<ReferenceFact>) -> Cut {
         let mut cut = Cut::default();
         for batch in facts.chunks(MAX_FACTS_PER_CALL) {
-            let request = RecordFactsRequest { facts: batch.to_vec(), validate_only: false };
-            let answer = self.client(Who::Operator).registry().record_facts(request).await.unwrap();
+            let request = RecordFactsRequest {
+                facts: batch.to_vec(),
+                validate_only: false,
+            };
+            let answer = self
+                .client(Who::Operator)
+                .registry()
+                .record_facts(request)
+                .await
+                .unwrap();
             cut = answer.into_inner().cut.unwrap();
         }
         cut
@@ -210,38 +252,72 @@ impl Sandbox {
 
     /// Submits one return as the collector.
     pub async fn submit(&self, ret: Return) -> Receipt {
-        let request = SubmitReturnRequest { r#return: Some(ret), validate_only: false };
-        let answer = self.client(Who::Collector).intake().submit_return(request).await;
+        let request = SubmitReturnRequest {
+            r#return: Some(ret),
+            validate_only: false,
+        };
+        let answer = self
+            .client(Who::Collector)
+            .intake()
+            .submit_return(request)
+            .await;
         answer.unwrap().into_inner().receipt.unwrap()
     }
 
     /// Submits many through the bulk stream as the collector; each of them has to be accepted.
     pub async fn submit_all(&self, returns: &[Return]) -> Summary {
-        let summary = self.client(Who::Collector).submit_all(returns, false, |_, _| {}).await.unwrap();
+        let summary = self
+            .client(Who::Collector)
+            .submit_all(returns, false, |_, _| {})
+            .await
+            .unwrap();
         assert_eq!(summary.accepted, returns.len(), "{summary:?}");
         summary
     }
 
     /// Registers a scheme as the collector.
     pub async fn register(&self, scheme: Scheme) -> Receipt {
-        let request = SubmitSchemeRequest { scheme: Some(scheme), validate_only: false };
-        let answer = self.client(Who::Collector).intake().submit_scheme(request).await;
+        let request = SubmitSchemeRequest {
+            scheme: Some(scheme),
+            validate_only: false,
+        };
+        let answer = self
+            .client(Who::Collector)
+            .intake()
+            .submit_scheme(request)
+            .await;
         answer.unwrap().into_inner().receipt.unwrap()
     }
 
     /// Waits until the rules have been evaluated on everything up to the cut.
     pub async fn evaluated(&self, cut: &Cut) {
-        let request =
-            ListAlertsRequest { page_size: 1, min_evaluated: Some(cut.clone()), ..ListAlertsRequest::default() };
-        self.client(Who::National).alerts().list_alerts(request).await.unwrap();
+        let request = ListAlertsRequest {
+            page_size: 1,
+            min_evaluated: Some(cut.clone()),
+            ..ListAlertsRequest::default()
+        };
+        self.client(Who::National)
+            .alerts()
+            .list_alerts(request)
+            .await
+            .unwrap();
     }
 
     /// All alerts, as the national team sees them.
     pub async fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        let mut request = ListAlertsRequest { page_size: 7, ..ListAlertsRequest::default() };
+        let mut request = ListAlertsRequest {
+            page_size: 7,
+            ..ListAlertsRequest::default()
+        };
         loop {
-            let answer = self.client(Who::National).alerts().list_alerts(request.clone()).await.unwrap().into_inner();
+            let answer = self
+                .client(Who::National)
+                .alerts()
+                .list_alerts(request.clone())
+                .await
+                .unwrap()
+                .into_inner();
             alerts.extend(answer.alerts);
             request.page_token = answer.next_page_token;
             if request.page_token.is_empty() {
@@ -253,8 +329,25 @@ impl Sandbox {
     /// How the house stands, with the digest of its state once it has folded the whole log.
     pub async fn status(&self) -> GetStatusResponse {
         self.house().follower.caught_up().await.unwrap();
-        let request = GetStatusRequest { digest: true, ..GetStatusRequest::default() };
-        self.client(Who::National).projections().get_status(request).await.unwrap().into_inner()
+        let request = GetStatusRequest {
+            digest: true,
+            ..GetStatusRequest::default()
+        };
+        self.client(Who::National)
+            .projections()
+            .get_status(request)
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    /// Where the topics stand that people write to. The evaluator writes to the others in its own time.
+    #[must_use]
+    pub fn written(&self) -> Vec<((Topic, u16), u64)> {
+        let head = self.house().log.head();
+        head.iter()
+            .filter(|((topic, _), _)| matches!(topic, Topic::Reference | Topic::Returns))
+            .collect()
     }
 
     /// The records of a topic. They are counted, because offsets may have gaps.
@@ -276,20 +369,28 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if std::thread::panicking() && let Some(folder) = self.folder.take() {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
             #[allow(clippy::print_stderr, reason = "said to whoever reads the failed test")]
             {
-                eprintln!("the data of this house is kept in {}", folder.keep().display());
+                eprintln!(
+                    "the data of this house is kept in {}",
+                    folder.keep().display()
+                );
             }
         }
     }
 }
 
 /// Nine in the morning (UTC) of a day, Unix milliseconds.
-#[must_use]
-pub fn morning(day: &str) -> i64 {
+fn morning(day: &str) -> i64 {
     let day: Date = day.parse().unwrap();
-    day.at(9, 0, 0, 0).to_zoned(TimeZone::UTC).unwrap().timestamp().as_millisecond()
+    day.at(9, 0, 0, 0)
+        .to_zoned(TimeZone::UTC)
+        .unwrap()
+        .timestamp()
+        .as_millisecond()
 }
 
 /// Copies a folder with everything below it.

@@ -18,7 +18,9 @@ pub struct Event {
 
 /// The next `most` events after `last_event_id`; the connection is then dropped, as one that breaks would be.
 pub async fn events(http: &Http, last_event_id: Option<&str>, most: usize) -> Vec<Event> {
-    let mut request = http.request("GET", "/v1/alerts/watch").header("accept", "text/event-stream");
+    let mut request = http
+        .request("GET", "/v1/alerts/watch")
+        .header("accept", "text/event-stream");
     if let Some(id) = last_event_id {
         request = request.header("last-event-id", id);
     }
@@ -41,10 +43,16 @@ pub async fn events(http: &Http, last_event_id: Option<&str>, most: usize) -> Ve
 /// `None` for a comment that only keeps the connection alive.
 fn event(block: &str) -> Option<Event> {
     let field = |name: &str| {
-        let lines = block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let lines = block
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
     };
     let data = field("data");
-    let event = || Event { id: field("id"), name: field("event"), data: serde_json::from_str(&data).unwrap() };
+    let event = || Event {
+        id: field("id"),
+        name: field("event"),
+        data: serde_json::from_str(&data).unwrap(),
+    };
     (!data.is_empty()).then(event)
 }

@@ -41,26 +41,44 @@ pub fn contract() -> Vec<Rpc> {
 /// The rpc of that name.
 #[must_use]
 pub fn rpc(name: &str) -> Rpc {
-    contract().into_iter().find(|rpc| rpc.name == name).unwrap_or_else(|| panic!("{name} is no rpc"))
+    contract()
+        .into_iter()
+        .find(|rpc| rpc.name == name)
+        .unwrap_or_else(|| panic!("{name} is no rpc"))
 }
 
 /// Calls an rpc with one message and gives its first answer.
 ///
 /// # Errors
 /// What the house refused with.
-pub async fn call(url: &str, key: Option<&str>, name: &str, message: Value) -> Result<Value, Status> {
+pub async fn call(
+    url: &str,
+    key: Option<&str>,
+    name: &str,
+    message: Value,
+) -> Result<Value, Status> {
     let rpc = rpc(name);
-    let bytes = json::from_json(&rpc.input, message).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let channel = Endpoint::from_shared(url.to_owned()).unwrap().connect().await.unwrap();
+    let bytes =
+        json::from_json(&rpc.input, message).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let channel = Endpoint::from_shared(url.to_owned())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
     let mut request = Request::new(futures::stream::iter([bytes]));
     if let Some(key) = key {
-        request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Bearer {key}").parse().unwrap());
     }
     let path = format!("/{name}").parse().unwrap();
     let mut answers = grpc.streaming(request, path, Raw).await?.into_inner();
-    let first = answers.next().await.unwrap_or_else(|| Err(Status::unknown("no answer")))?;
+    let first = answers
+        .next()
+        .await
+        .unwrap_or_else(|| Err(Status::unknown("no answer")))?;
     Ok(json::to_json(&rpc.output, &first).unwrap())
 }
 

@@ -13,13 +13,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 /// The default of `grace_seconds`: a process that was told to end is gone by then.
 const GRACE: Duration = Duration::from_secs(20);
@@ -37,16 +37,35 @@ async fn binary() -> &'static Path {
             other => other.unwrap(),
         };
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "qipp", "--bin", "qipp", "--profile", profile]);
-        cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(cargo.status().await.unwrap().success(), "the binary can't be built");
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "qipp",
+            "--bin",
+            "qipp",
+            "--profile",
+            profile,
+        ]);
+        cargo
+            .arg("--target-dir")
+            .arg(folder.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(
+            cargo.status().await.unwrap().success(),
+            "the binary can't be built"
+        );
         folder.join("qipp")
     };
     BINARY.get_or_init(build).await
 }
 
 fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../data")
+        .join(name)
+        .display()
+        .to_string()
 }
 
 async fn command(data_dir: &Path) -> Command {
@@ -54,7 +73,10 @@ async fn command(data_dir: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QIPP_")) {
         command.env_remove(name);
     }
-    command.env("QIPP_DATA_DIR", data_dir).env("RUST_LOG", "warn").kill_on_drop(true);
+    command
+        .env("QIPP_DATA_DIR", data_dir)
+        .env("RUST_LOG", "warn")
+        .kill_on_drop(true);
     command
 }
 
@@ -70,25 +92,48 @@ struct Served {
 impl Served {
     async fn start(folder: &Path) -> Self {
         let mut serve = command(folder).await;
-        serve.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped());
         let mut process = serve.spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first = output.next_line().await.unwrap().expect("it says where it listens");
-        let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Self { process, _output: output, url, folder: folder.to_owned() }
+        let first = output
+            .next_line()
+            .await
+            .unwrap()
+            .expect("it says where it listens");
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap()
+            .to_owned();
+        Self {
+            process,
+            _output: output,
+            url,
+            folder: folder.to_owned(),
+        }
     }
 
     /// Runs a verb against it.
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut verb = command(&self.folder).await;
-        verb.env("QIPP_SERVER", &self.url).args(arguments).output().await.unwrap()
+        verb.env("QIPP_SERVER", &self.url)
+            .args(arguments)
+            .output()
+            .await
+            .unwrap()
     }
 
     /// Runs a verb that has to succeed, and gives the lines of its output as JSON.
     async fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(&[arguments, &["--json"]].concat()).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn client(&self) -> Client {
@@ -97,7 +142,11 @@ impl Served {
     }
 
     async fn channel(&self) -> Channel {
-        Endpoint::from_shared(self.url.clone()).unwrap().connect().await.unwrap()
+        Endpoint::from_shared(self.url.clone())
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
     }
 
     /// Tells it to end, and gives the exit code.
@@ -105,12 +154,18 @@ impl Served {
         let pid = Pid::from_raw(i32::try_from(self.process.id().unwrap()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let ended = tokio::time::timeout(GRACE, self.process.wait()).await;
-        ended.expect("it ends within its grace period").unwrap().code()
+        ended
+            .expect("it ends within its grace period")
+            .unwrap()
+            .code()
     }
 }
 
 fn folder() -> TempDir {
-    tempfile::Builder::new().prefix("qipp-binary-").tempdir().unwrap()
+    tempfile::Builder::new()
+        .prefix("qipp-binary-")
+        .tempdir()
+        .unwrap()
 }
 
 fn errors(output: &Output) -> String {
@@ -123,24 +178,59 @@ async fn published_figures_go_in_by_the_command_line_and_come_out_and_verify_fin
     let served = Served::start(folder.path()).await;
     let (markers, more) = (data("markers.csv"), data("markers_supplementary.csv"));
     served.json(&["register", "markers", &markers, &more]).await;
-    served.json(&["register", "pct-sha", &data("org_pct_sha_2010.csv")]).await;
+    served
+        .json(&["register", "pct-sha", &data("org_pct_sha_2010.csv")])
+        .await;
     let file = data("rtt_pct_monthly_2009-12_2010-05.csv.gz");
-    let dry = served.json(&["submit", &file, "--format", "rtt", "--dry-run"]).await;
-    let summary = served.json(&["submit", &file, "--format", "rtt"]).await.pop().unwrap();
+    let dry = served
+        .json(&["submit", &file, "--format", "rtt", "--dry-run"])
+        .await;
+    let summary = served
+        .json(&["submit", &file, "--format", "rtt"])
+        .await
+        .pop()
+        .unwrap();
     assert_eq!(dry.last().unwrap()["accepted"], summary["accepted"]);
-    assert!(summary["accepted"].as_u64().unwrap() > 900 && summary["rejected"] == 0, "{summary}");
-    let again = served.json(&["submit", &file, "--format", "rtt"]).await.pop().unwrap();
-    assert_eq!((&again["repeats"], &again["accepted"]), (&summary["accepted"], &Value::from(0)));
+    assert!(
+        summary["accepted"].as_u64().unwrap() > 900 && summary["rejected"] == 0,
+        "{summary}"
+    );
+    let again = served
+        .json(&["submit", &file, "--format", "rtt"])
+        .await
+        .pop()
+        .unwrap();
+    assert_eq!(
+        (&again["repeats"], &again["accepted"]),
+        (&summary["accepted"], &Value::from(0))
+    );
 
-    let pages = served.json(&["query", "rollup", "sha_2010", "nation", "--marker", "RTT_INC", "--from", "2010-05"]).await;
-    let cells: Vec<&Value> = pages.iter().flat_map(|page| page["cells"].as_array().unwrap()).collect();
+    let pages = served
+        .json(&[
+            "query", "rollup", "sha_2010", "nation", "--marker", "RTT_INC", "--from", "2010-05",
+        ])
+        .await;
+    let cells: Vec<&Value> = pages
+        .iter()
+        .flat_map(|page| page["cells"].as_array().unwrap())
+        .collect();
     let published = published("2010-05,incomplete,national,ENG,England,999");
-    assert_eq!((cells.len(), &cells[0]["groupCode"]), (1, &Value::from("ENG")));
-    assert_eq!(cells[0]["measured"]["denominator"].as_f64().unwrap(), published);
+    assert_eq!(
+        (cells.len(), &cells[0]["groupCode"]),
+        (1, &Value::from("ENG"))
+    );
+    assert_eq!(
+        cells[0]["measured"]["denominator"].as_f64().unwrap(),
+        published
+    );
 
     // A watcher that never goes away does not keep the house from closing, and is told where to go on.
     let mut alerts = served.client().live_alerts();
-    let mut watched = alerts.watch_alerts(WatchAlertsRequest::default()).await.unwrap().into_inner();
+    let mut watched = alerts
+        .watch_alerts(WatchAlertsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(served.terminate().await, Some(0));
     let told = loop {
         match watched.message().await {
@@ -151,18 +241,32 @@ async fn published_figures_go_in_by_the_command_line_and_come_out_and_verify_fin
     assert_eq!(told.unwrap_err().code(), tonic::Code::Unavailable);
 
     let mut verify = command(folder.path()).await;
-    verify.args(["verify", "--published", &data("rtt_published_rollups_2009-12_2010-05.csv.gz"), "--tree", "sha_2010"]);
+    verify.args([
+        "verify",
+        "--published",
+        &data("rtt_published_rollups_2009-12_2010-05.csv.gz"),
+        "--tree",
+        "sha_2010",
+    ]);
     let verified = verify.output().await.unwrap();
     assert_eq!(verified.status.code(), Some(0), "{verified:?}");
     let report = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(report.contains("equal") && !report.contains("DIFFERENT"), "{report}");
+    assert!(
+        report.contains("equal") && !report.contains("DIFFERENT"),
+        "{report}"
+    );
 }
 
 /// Total pathways of a published row.
 fn published(row: &str) -> f64 {
-    let text = String::from_utf8(qipp_tests::real::read("rtt_published_rollups_2009-12_2010-05.csv.gz")).unwrap();
+    let text = String::from_utf8(qipp_tests::real::read(
+        "rtt_published_rollups_2009-12_2010-05.csv.gz",
+    ))
+    .unwrap();
     let line = text.lines().find(|line| line.starts_with(row)).unwrap();
-    let mut record = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let mut record = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(line.as_bytes());
     let cells = record.records().next().unwrap().unwrap();
     cells[7].parse().unwrap()
 }
@@ -172,13 +276,22 @@ async fn exit_codes_tell_a_script_what_went_wrong() {
     let folder = folder();
     let served = Served::start(folder.path()).await;
     let refused = folder.path().join("refused.csv");
-    std::fs::write(&refused, "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\n").unwrap();
+    std::fs::write(
+        &refused,
+        "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\n",
+    )
+    .unwrap();
     let unknown = folder.path().join("unknown.csv");
-    std::fs::write(&unknown, "org_code,period,marker,numerator,denominator\nRZ9,2011-04,AE_4H,90,100\n").unwrap();
+    std::fs::write(
+        &unknown,
+        "org_code,period,marker,numerator,denominator\nRZ9,2011-04,AE_4H,90,100\n",
+    )
+    .unwrap();
     let wrong = folder.path().join("wrong.key");
     std::fs::write(&wrong, qipp_tests::no_key()).unwrap();
     let own = folder.path().join("keys/collector.key");
-    let [refused, unknown, wrong, own] = [&refused, &unknown, &wrong, &own].map(|path| path.display().to_string());
+    let [refused, unknown, wrong, own] =
+        [&refused, &unknown, &wrong, &own].map(|path| path.display().to_string());
     for (arguments, code, said) in [
         (vec!["query", "status"], 0, ""),
         (vec!["query", "statuses"], 2, "statuses"),
@@ -186,12 +299,34 @@ async fn exit_codes_tell_a_script_what_went_wrong() {
         (vec!["submit", &unknown], 3, "UNKNOWN_ORGANISATION"),
         (vec!["query", "series", "RZ9", "AE_4H"], 4, "RZ9"),
         (vec!["query", "status", "--key-file", &wrong], 5, "key"),
-        (vec!["register", "markers", &data("markers.csv"), "--key-file", &own], 5, "operator"),
-        (vec!["query", "status", "--server", "http://127.0.0.1:1"], 6, "qipp serve"),
+        (
+            vec![
+                "register",
+                "markers",
+                &data("markers.csv"),
+                "--key-file",
+                &own,
+            ],
+            5,
+            "operator",
+        ),
+        (
+            vec!["query", "status", "--server", "http://127.0.0.1:1"],
+            6,
+            "qipp serve",
+        ),
     ] {
         let output = served.run(&arguments).await;
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
-        assert!(errors(&output).contains(said), "{arguments:?}: {}", errors(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        assert!(
+            errors(&output).contains(said),
+            "{arguments:?}: {}",
+            errors(&output)
+        );
     }
     assert_eq!(served.terminate().await, Some(0));
 }
@@ -201,17 +336,34 @@ async fn a_second_house_on_the_same_data_is_refused_with_the_remedy() {
     let folder = folder();
     let served = Served::start(folder.path()).await;
     for verb in [&["serve", "--listen", "127.0.0.1:0"][..], &["verify"]] {
-        let second = command(folder.path()).await.args(verb).output().await.unwrap();
+        let second = command(folder.path())
+            .await
+            .args(verb)
+            .output()
+            .await
+            .unwrap();
         assert!(!second.status.success(), "{verb:?}: {second:?}");
         let said = errors(&second);
-        assert!(said.contains("open") && said.to_lowercase().contains("stop"), "{verb:?}: {said}");
+        assert!(
+            said.contains("open") && said.to_lowercase().contains("stop"),
+            "{verb:?}: {said}"
+        );
     }
     // The first one goes on unharmed.
     assert!(served.run(&["query", "status"]).await.status.success());
     let address = served.url.trim_start_matches("http://").to_owned();
     let elsewhere = self::folder();
-    let taken = command(elsewhere.path()).await.args(["serve", "--listen", &address]).output().await.unwrap();
-    assert!(!taken.status.success() && errors(&taken).contains("--listen"), "{}", errors(&taken));
+    let taken = command(elsewhere.path())
+        .await
+        .args(["serve", "--listen", &address])
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        !taken.status.success() && errors(&taken).contains("--listen"),
+        "{}",
+        errors(&taken)
+    );
     assert_eq!(served.terminate().await, Some(0));
 }
 
@@ -219,29 +371,55 @@ async fn a_second_house_on_the_same_data_is_refused_with_the_remedy() {
 async fn stock_clients_find_health_and_the_whole_contract() {
     let folder = folder();
     let served = Served::start(folder.path()).await;
-    let services =
-        ["qipp.intake.v1.IntakeService", "qipp.registry.v1.RegistryService", "qipp.projections.v1.ProjectionsService", "qipp.alerts.v1.AlertsService"];
+    let services = [
+        "qipp.intake.v1.IntakeService",
+        "qipp.registry.v1.RegistryService",
+        "qipp.projections.v1.ProjectionsService",
+        "qipp.alerts.v1.AlertsService",
+    ];
     let mut health = HealthClient::new(served.channel().await);
     for service in services.into_iter().chain([""]) {
-        let request = HealthCheckRequest { service: service.to_owned() };
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
         let mut states = health.watch(request).await.unwrap().into_inner();
         while states.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
     }
 
-    let ask = |message: MessageRequest| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+    let ask = |message: MessageRequest| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(message),
+    };
     let questions = std::iter::once(MessageRequest::ListServices(String::new()))
         .chain(services.map(|service| MessageRequest::FileContainingSymbol(service.to_owned())));
     let questions: Vec<_> = questions.map(ask).collect();
     let mut reflection = ServerReflectionClient::new(served.channel().await);
-    let mut answers = reflection.server_reflection_info(futures::stream::iter(questions)).await.unwrap().into_inner();
-    let Some(MessageResponse::ListServicesResponse(listed)) = answers.message().await.unwrap().unwrap().message_response else {
+    let mut answers = reflection
+        .server_reflection_info(futures::stream::iter(questions))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(MessageResponse::ListServicesResponse(listed)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
         panic!("no list of services");
     };
-    let listed: Vec<String> = listed.service.into_iter().map(|service| service.name).collect();
-    assert!(services.iter().all(|service| listed.iter().any(|name| name == service)), "{listed:?}");
+    let listed: Vec<String> = listed
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    assert!(
+        services
+            .iter()
+            .all(|service| listed.iter().any(|name| name == service)),
+        "{listed:?}"
+    );
     for service in services {
         let answer = answers.message().await.unwrap().unwrap().message_response;
-        let Some(MessageResponse::FileDescriptorResponse(files)) = answer else { panic!("{service}: {answer:?}") };
+        let Some(MessageResponse::FileDescriptorResponse(files)) = answer else {
+            panic!("{service}: {answer:?}")
+        };
         assert!(!files.file_descriptor_proto.is_empty());
     }
     drop(answers);
@@ -252,8 +430,17 @@ async fn stock_clients_find_health_and_the_whole_contract() {
 async fn what_was_acknowledged_outlives_a_killed_process() {
     let folder = folder();
     let mut served = Served::start(folder.path()).await;
-    served.json(&["register", "markers", &data("markers.csv"), &data("markers_supplementary.csv")]).await;
-    served.json(&["register", "pct-sha", &data("org_pct_sha_2010.csv")]).await;
+    served
+        .json(&[
+            "register",
+            "markers",
+            &data("markers.csv"),
+            &data("markers_supplementary.csv"),
+        ])
+        .await;
+    served
+        .json(&["register", "pct-sha", &data("org_pct_sha_2010.csv")])
+        .await;
     let file = folder.path().join("returns.csv");
     std::fs::write(&file, "org_code,period,marker,numerator,denominator\n5A3,2010-04,RTT_ADM,90,100\n5A4,2010-04,RTT_ADM,80,100\n").unwrap();
     let file = file.display().to_string();
@@ -262,6 +449,9 @@ async fn what_was_acknowledged_outlives_a_killed_process() {
 
     let served = Served::start(folder.path()).await;
     let again = served.json(&["submit", &file]).await.pop().unwrap();
-    assert_eq!((&again["accepted"], &again["repeats"]), (&Value::from(0), &Value::from(2)));
+    assert_eq!(
+        (&again["accepted"], &again["repeats"]),
+        (&Value::from(0), &Value::from(2))
+    );
     assert_eq!(served.terminate().await, Some(0));
 }

@@ -27,10 +27,18 @@ fn four_hours(within: u32, key: &str, expected: Option<u32>) -> Value {
 async fn json_gets_the_decisions_that_grpc_gets() {
     let sandbox = sandbox().await;
     let http = collector(&sandbox);
-    let head = sandbox.house().log.head();
-    let dry = http.post("/v1/returns?validate_only=true", &four_hours(90, "k1", None)).await;
-    assert_eq!((dry.status, &dry.body["receipt"]["decision"]), (200, &json!("DECISION_ACCEPTED")));
-    assert_eq!(sandbox.house().log.head(), head);
+    let head = sandbox.written();
+    let dry = http
+        .post(
+            "/v1/returns?validate_only=true",
+            &four_hours(90, "k1", None),
+        )
+        .await;
+    assert_eq!(
+        (dry.status, &dry.body["receipt"]["decision"]),
+        (200, &json!("DECISION_ACCEPTED"))
+    );
+    assert_eq!(sandbox.written(), head);
     for (body, decision, revision) in [
         (four_hours(90, "k1", None), "DECISION_ACCEPTED", 1),
         (four_hours(90, "k1", None), "DECISION_REPEAT", 1),
@@ -40,36 +48,63 @@ async fn json_gets_the_decisions_that_grpc_gets() {
     ] {
         let answer = http.post("/v1/returns", &body).await;
         let receipt = &answer.body["receipt"];
-        assert_eq!((answer.status, &receipt["decision"], &receipt["revision"]), (200, &json!(decision), &json!(revision)));
+        assert_eq!(
+            (answer.status, &receipt["decision"], &receipt["revision"]),
+            (200, &json!(decision), &json!(revision))
+        );
     }
     let answer = http.get("/v1/organisations/RA1/series/AE_4H").await;
     let point = &answer.body["points"][0];
-    assert_eq!((&point["measured"]["numerator"], &point["sources"][0]["revision"]), (&json!(80.0), &json!(2)));
+    assert_eq!(
+        (
+            &point["measured"]["numerator"],
+            &point["sources"][0]["revision"]
+        ),
+        (&json!(80.0), &json!(2))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_gets_all_faults_at_once_in_the_words_of_the_contract() {
     let sandbox = sandbox().await;
     let figure = |marker: &str, n: f64, d: f64| json!({"marker": marker, "measured": {"numerator": n, "denominator": d}});
+    let mut versioned = figure("SICKNESS", 1.0, 2.0);
+    versioned["definitionVersion"] = json!(7);
     let body = json!({"return": {
         "orgCode": "RZ9", "period": "2011-04", "status": "RETURN_STATUS_FINAL", "narrative": "about patient 943 476 5919",
         "quality": {"observations": [
             figure("AE_4H", 110.0, 100.0), figure("NO_SUCH", 1.0, 2.0), figure("CDI", -1.0, 18_500.0),
-            figure("DM01_6W", 1.0, 400.0), figure("DM01_6W", 2.0, 400.0), figure("FFT_IP", 1.0, 2.0),
+            figure("DM01_6W", 1.0, 400.0), figure("DM01_6W", 2.0, 400.0), versioned,
         ]},
     }});
     let answer = collector(&sandbox).post("/v1/returns", &body).await;
     let error = &answer.body["error"];
-    assert_eq!((answer.status, &error["code"], &error["reason"]), (400, &json!("INVALID_ARGUMENT"), &json!("INVALID_REQUEST")));
+    assert_eq!(
+        (answer.status, &error["code"], &error["reason"]),
+        (400, &json!("INVALID_ARGUMENT"), &json!("INVALID_REQUEST"))
+    );
     let problems = error["problems"].as_array().unwrap();
-    let found: Vec<(&str, &str)> =
-        problems.iter().map(|p| (p["code"].as_str().unwrap(), p["field"].as_str().unwrap())).collect();
+    let found: Vec<(&str, &str)> = problems
+        .iter()
+        .map(|p| (p["code"].as_str().unwrap(), p["field"].as_str().unwrap()))
+        .collect();
     assert_eq!(found, FAULTS);
-    assert!(problems.iter().all(|p| p["description"].as_str().unwrap().len() > 20));
+    assert!(
+        problems
+            .iter()
+            .all(|p| p["description"].as_str().unwrap().len() > 20)
+    );
 
-    let unknown = collector(&sandbox).post("/v1/returns", &json!({"return": {"orgCod": "RA1"}})).await;
+    let unknown = collector(&sandbox)
+        .post("/v1/returns", &json!({"return": {"orgCod": "RA1"}}))
+        .await;
     let problem = &unknown.body["error"]["problems"][0];
-    assert_eq!((unknown.status, problem["code"].as_str()), (400, Some("UNKNOWN_FIELD")), "{:?}", unknown.body);
+    assert_eq!(
+        (unknown.status, problem["code"].as_str()),
+        (400, Some("UNKNOWN_FIELD")),
+        "{:?}",
+        unknown.body
+    );
 }
 
 const CSV: &str = "\
@@ -84,37 +119,76 @@ RZ9,2011-04,AE_4H,80,100,,final
 async fn csv_is_submitted_return_by_return_and_sent_again_without_harm() {
     let sandbox = sandbox().await;
     let http = collector(&sandbox);
-    let head = sandbox.house().log.head();
-    let dry = http.post_csv("/v1/returns:csv?validate_only=true", CSV.to_owned()).await;
+    let head = sandbox.written();
+    let dry = http
+        .post_csv("/v1/returns:csv?validate_only=true", CSV.to_owned())
+        .await;
     assert_eq!((dry.status, &dry.body["accepted"]), (200, &json!(2)));
-    assert_eq!(sandbox.house().log.head(), head);
+    assert_eq!(sandbox.written(), head);
 
-    let first = http.post_csv("/v1/returns:csv?format=quality", CSV.to_owned()).await;
-    assert_eq!((&first.body["accepted"], &first.body["repeats"]), (&json!(2), &json!(0)), "{:?}", first.body);
+    let first = http
+        .post_csv("/v1/returns:csv?format=quality", CSV.to_owned())
+        .await;
+    assert_eq!(
+        (&first.body["accepted"], &first.body["repeats"]),
+        (&json!(2), &json!(0)),
+        "{:?}",
+        first.body
+    );
     let rejected = &first.body["rejected"][0];
-    assert_eq!((&rejected["org"], &rejected["problems"][0]["code"]), (&json!("RZ9"), &json!("UNKNOWN_ORGANISATION")));
+    assert_eq!(
+        (&rejected["org"], &rejected["problems"][0]["code"]),
+        (&json!("RZ9"), &json!("UNKNOWN_ORGANISATION"))
+    );
     let again = http.post_csv("/v1/returns:csv", CSV.to_owned()).await;
-    assert_eq!((&again.body["accepted"], &again.body["repeats"]), (&json!(0), &json!(2)));
+    assert_eq!(
+        (&again.body["accepted"], &again.body["repeats"]),
+        (&json!(0), &json!(2))
+    );
 
     // The answer's cut reads one's own write.
     let cut = first.body["minCut"].as_str().unwrap();
-    let series = http.get(&format!("/v1/organisations/RA1/series/CDI?min_cut={cut}")).await;
-    assert_eq!(series.body["points"][0]["missing"], json!("MISSING_NOT_COLLECTED"));
+    let series = http
+        .get(&format!("/v1/organisations/RA1/series/CDI?min_cut={cut}"))
+        .await;
+    assert_eq!(
+        series.body["points"][0]["missing"],
+        json!("MISSING_NOT_COLLECTED")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_csv_file_with_faults_is_refused_whole_with_line_and_column() {
     let sandbox = sandbox().await;
-    let head = sandbox.house().log.head();
+    let head = sandbox.written();
     let text = "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\nRA1,2011-04,AE_4H,\"9,000\",100\n";
-    let answer = collector(&sandbox).post_csv("/v1/returns:csv", text.to_owned()).await;
+    let answer = collector(&sandbox)
+        .post_csv("/v1/returns:csv", text.to_owned())
+        .await;
     let error = &answer.body["error"];
-    let found: Vec<(&str, &str)> = error["problems"].as_array().unwrap().iter()
+    let found: Vec<(&str, &str)> = error["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|p| (p["code"].as_str().unwrap(), p["field"].as_str().unwrap()))
         .collect();
-    assert_eq!((answer.status, &error["reason"]), (400, &json!("INVALID_CSV")));
-    assert_eq!(found, [("EXCEL_DATE", "line 2, column period"), ("THOUSANDS_SEPARATOR", "line 3, column numerator")]);
-    let unknown = collector(&sandbox).post_csv("/v1/returns:csv?format=xls", text.to_owned()).await;
-    assert_eq!(unknown.body["error"]["problems"][0]["code"], json!("FORMAT_UNKNOWN"));
-    assert_eq!(sandbox.house().log.head(), head);
+    assert_eq!(
+        (answer.status, &error["reason"]),
+        (400, &json!("INVALID_CSV"))
+    );
+    assert_eq!(
+        found,
+        [
+            ("EXCEL_DATE", "line 2, column period"),
+            ("THOUSANDS_SEPARATOR", "line 3, column numerator")
+        ]
+    );
+    let unknown = collector(&sandbox)
+        .post_csv("/v1/returns:csv?format=xls", text.to_owned())
+        .await;
+    assert_eq!(
+        unknown.body["error"]["problems"][0]["code"],
+        json!("FORMAT_UNKNOWN")
+    );
+    assert_eq!(sandbox.written(), head);
 }

@@ -42,7 +42,9 @@ async fn loaded() -> Sandbox {
         group_names: &names,
     };
     sandbox.record(facts::catalogue()).await;
-    sandbox.record(files::rtt_reference(FILE.as_bytes(), &options).unwrap()).await;
+    sandbox
+        .record(files::rtt_reference(FILE.as_bytes(), &options).unwrap())
+        .await;
     let returns = files::rtt(FILE.as_bytes(), "made up").unwrap();
     assert_eq!(returns.len(), 6);
     sandbox.submit_all(&returns).await;
@@ -53,25 +55,59 @@ async fn loaded() -> Sandbox {
 async fn any_file_of_the_same_columns_rolls_up_by_its_own_tree() {
     let sandbox = loaded().await;
     let found = cells(&sandbox, "areas_2013", "area_team", 3).await;
-    let named = |code: &str| found.iter().find(|cell| cell.group_code == code).unwrap().group_name.clone();
-    assert_eq!((named("X1"), named("X2"), named("")), ("Area One".to_owned(), "X2".to_owned(), String::new()));
+    let named = |code: &str| {
+        found
+            .iter()
+            .find(|cell| cell.group_code == code)
+            .unwrap()
+            .group_name
+            .clone()
+    };
+    assert_eq!(
+        (named("X1"), named("X2"), named("")),
+        ("Area One".to_owned(), "X2".to_owned(), String::new())
+    );
     let areas = RolledUp::new(found);
     let nation = RolledUp::new(cells(&sandbox, "areas_2013", "nation", 1000).await);
 
     // September: Z9A and Z9B below X1, Z9C below nobody. Over 52 weeks: Z9A alone said so.
     let (counts, share) = areas.row("2013-09", "admitted", "X1", "999");
-    assert_eq!((counts, share), (row("170", "150", "125", "4"), Some(125.0 / 150.0)));
-    assert_eq!(areas.row("2013-09", "admitted", "X1", "X77").0, row("150", "130", "110", "3"));
-    assert_eq!(areas.row("2013-09", "admitted", "", "999").0, row("7", "7", "6", "0"));
-    assert_eq!(areas.row("2013-09", "incomplete", "X1", "999").0, row("1000", "", "900", "20"));
-    assert_eq!(nation.row("2013-09", "admitted", "WAL", "999").0, row("177", "157", "131", "4"));
+    assert_eq!(
+        (counts, share),
+        (row("170", "150", "125", "4"), Some(125.0 / 150.0))
+    );
+    assert_eq!(
+        areas.row("2013-09", "admitted", "X1", "X77").0,
+        row("150", "130", "110", "3")
+    );
+    assert_eq!(
+        areas.row("2013-09", "admitted", "", "999").0,
+        row("7", "7", "6", "0")
+    );
+    assert_eq!(
+        areas.row("2013-09", "incomplete", "X1", "999").0,
+        row("1000", "", "900", "20")
+    );
+    assert_eq!(
+        nation.row("2013-09", "admitted", "WAL", "999").0,
+        row("177", "157", "131", "4")
+    );
 
     // October: Z9A has moved to X2, and Z9D says nothing of clock starts, so that its total is what it is judged by.
-    assert_eq!(areas.row("2013-10", "admitted", "X1", "999").0, row("60", "60", "45", "1"));
+    assert_eq!(
+        areas.row("2013-10", "admitted", "X1", "999").0,
+        row("60", "60", "45", "1")
+    );
     let (counts, share) = areas.row("2013-10", "admitted", "X2", "999");
-    assert_eq!((counts, share), (row("200", "180", "170", "7"), Some(170.0 / 210.0)));
+    assert_eq!(
+        (counts, share),
+        (row("200", "180", "170", "7"), Some(170.0 / 210.0))
+    );
     // A proportion of nobody is none.
-    assert_eq!(areas.row("2013-10", "incomplete", "X2", "999"), (row("0", "", "0", "0"), None));
+    assert_eq!(
+        areas.row("2013-10", "incomplete", "X2", "999"),
+        (row("0", "", "0", "0"), None)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,17 +125,42 @@ async fn months_are_read_under_the_tree_of_then_or_of_now() {
             ..ListRollUpsRequest::default()
         };
         let mut projections = sandbox.client(Who::National).projections();
-        async move { projections.list_roll_ups(request).await.unwrap().into_inner().cells }
+        async move {
+            projections
+                .list_roll_ups(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .cells
+        }
     };
     let numerators = |cells: &[RollUpCell]| {
         let pair = |cell: &RollUpCell| (cell.group_code.clone(), cell.measured.unwrap().numerator);
         cells.iter().map(pair).collect::<Vec<_>>()
     };
     let then = september(Structure::AsItWas).await;
-    assert_eq!(numerators(&then), [(String::new(), 6.0), ("X1".to_owned(), 125.0)]);
+    assert_eq!(
+        numerators(&then),
+        [(String::new(), 6.0), ("X1".to_owned(), 125.0)]
+    );
     let now = september(Structure::AsItIs).await;
-    assert_eq!(numerators(&now), [(String::new(), 6.0), ("X1".to_owned(), 30.0), ("X2".to_owned(), 95.0)]);
-    let sources = |cell: &RollUpCell| cell.sources.iter().map(|s| (s.org_code.clone(), s.revision)).collect::<Vec<_>>();
-    assert_eq!(sources(&then[1]), [("Z9A".to_owned(), 1), ("Z9B".to_owned(), 1)]);
+    assert_eq!(
+        numerators(&now),
+        [
+            (String::new(), 6.0),
+            ("X1".to_owned(), 30.0),
+            ("X2".to_owned(), 95.0)
+        ]
+    );
+    let sources = |cell: &RollUpCell| {
+        cell.sources
+            .iter()
+            .map(|s| (s.org_code.clone(), s.revision))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        sources(&then[1]),
+        [("Z9A".to_owned(), 1), ("Z9B".to_owned(), 1)]
+    );
     assert_eq!(sources(&now[2]), [("Z9A".to_owned(), 1)]);
 }

@@ -1,6 +1,12 @@
 //! The whole house from end to end: every scenario starts a real one and speaks to it through its port.
-#![allow(clippy::unwrap_used, reason = "in a test a failed expectation is a failed test")]
-#![allow(clippy::float_cmp, reason = "counts come back as the very numbers that were sent")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a failed expectation is a failed test"
+)]
+#![allow(
+    clippy::float_cmp,
+    reason = "counts come back as the very numbers that were sent"
+)]
 
 mod access_matrix;
 mod acts;

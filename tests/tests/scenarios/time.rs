@@ -2,7 +2,9 @@
 
 use qipp_api::error::{ApiError, request_id_of};
 use qipp_api::proto::events::v1::{Cut, Dataset, KnownAt, Position, ReadOptions, known_at};
-use qipp_api::proto::projections::v1::{GetSeriesRequest, ListRollUpsRequest, ListRollUpsResponse, point};
+use qipp_api::proto::projections::v1::{
+    GetSeriesRequest, ListRollUpsRequest, ListRollUpsResponse, point,
+};
 use qipp_api::proto::registry::v1::ListMarkersRequest;
 use qipp_tests::http::{Http, answer};
 use qipp_tests::returns::{four_hours, measured, quality, savings, scheme};
@@ -20,25 +22,53 @@ async fn sandbox() -> Sandbox {
 async fn whoever_passes_the_cut_of_the_receipt_reads_what_was_just_written() {
     let sandbox = sandbox().await;
     for within in 1..=50_u32 {
-        let receipt = sandbox.submit(four_hours("RA1", "2011-04", f64::from(within), 100.0)).await;
+        let receipt = sandbox
+            .submit(four_hours("RA1", "2011-04", f64::from(within), 100.0))
+            .await;
         let request = GetSeriesRequest {
-            read: Some(ReadOptions { min_cut: receipt.cut, known_at: None }),
+            read: Some(ReadOptions {
+                min_cut: receipt.cut,
+                known_at: None,
+            }),
             org_code: "RA1".to_owned(),
             marker: "AE_4H".to_owned(),
             ..GetSeriesRequest::default()
         };
-        let series = sandbox.client(Who::Trust).projections().get_series(request).await.unwrap().into_inner();
-        let Some(point::Value::Measured(read)) = series.points[0].value else { panic!("{series:?}") };
-        assert_eq!((read.numerator, series.points[0].sources[0].revision), (f64::from(within), within));
+        let series = sandbox
+            .client(Who::Trust)
+            .projections()
+            .get_series(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let Some(point::Value::Measured(read)) = series.points[0].value else {
+            panic!("{series:?}")
+        };
+        assert_eq!(
+            (read.numerator, series.points[0].sources[0].revision),
+            (f64::from(within), within)
+        );
     }
 }
 
 /// Every read that has a moment of knowledge, about things that are going to change.
 const READS: [(&str, &str); 10] = [
-    ("qipp.projections.v1.ProjectionsService/GetSeries", r#"{"orgCode": "RA1", "marker": "AE_4H"}"#),
-    ("qipp.projections.v1.ProjectionsService/ListRevisions", r#"{"orgCode": "RA1", "dataset": "DATASET_QUALITY", "period": "2011-04"}"#),
-    ("qipp.projections.v1.ProjectionsService/GetSavingsPosition", r#"{"orgCode": "ENG", "tree": "regions", "period": "2011-04"}"#),
-    ("qipp.projections.v1.ProjectionsService/ListSchemes", r#"{"orgCode": "RA1"}"#),
+    (
+        "qipp.projections.v1.ProjectionsService/GetSeries",
+        r#"{"orgCode": "RA1", "marker": "AE_4H"}"#,
+    ),
+    (
+        "qipp.projections.v1.ProjectionsService/ListRevisions",
+        r#"{"orgCode": "RA1", "dataset": "DATASET_QUALITY", "period": "2011-04"}"#,
+    ),
+    (
+        "qipp.projections.v1.ProjectionsService/GetSavingsPosition",
+        r#"{"orgCode": "ENG", "tree": "regions", "period": "2011-04"}"#,
+    ),
+    (
+        "qipp.projections.v1.ProjectionsService/ListSchemes",
+        r#"{"orgCode": "RA1"}"#,
+    ),
     (
         "qipp.projections.v1.ProjectionsService/GetCompleteness",
         r#"{"dataset": "DATASET_SAVINGS", "period": "2011-04", "asOf": "2011-06-30"}"#,
@@ -48,8 +78,14 @@ const READS: [(&str, &str); 10] = [
         r#"{"tree": "regions", "level": "region", "includeSources": true}"#,
     ),
     ("qipp.alerts.v1.AlertsService/ListAlerts", "{}"),
-    ("qipp.alerts.v1.AlertsService/ListBenchmarks", r#"{"marker": "AE_4H"}"#),
-    ("qipp.registry.v1.RegistryService/GetOrganisation", r#"{"orgCode": "RA1"}"#),
+    (
+        "qipp.alerts.v1.AlertsService/ListBenchmarks",
+        r#"{"marker": "AE_4H"}"#,
+    ),
+    (
+        "qipp.registry.v1.RegistryService/GetOrganisation",
+        r#"{"orgCode": "RA1"}"#,
+    ),
     ("qipp.registry.v1.RegistryService/ListDeadlines", "{}"),
 ];
 
@@ -59,7 +95,14 @@ async fn read(sandbox: &Sandbox, (rpc, message): (&str, &str), known_at: Option<
     if let Some(known_at) = known_at {
         message["read"] = json!({"knownAt": known_at});
     }
-    let mut answer = wire::call(&sandbox.url(), Some(sandbox.key(Who::National)), rpc, message).await.unwrap();
+    let mut answer = wire::call(
+        &sandbox.url(),
+        Some(sandbox.key(Who::National)),
+        rpc,
+        message,
+    )
+    .await
+    .unwrap();
     for cut in ["cut", "evaluated"] {
         answer.as_object_mut().unwrap().remove(cut);
     }
@@ -69,16 +112,24 @@ async fn read(sandbox: &Sandbox, (rpc, message): (&str, &str), known_at: Option<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_received_later_is_invisible_to_every_read_of_an_earlier_moment() {
     let sandbox = sandbox().await;
-    let mut owed = vec![facts::due(Dataset::Savings, "2011-04", "2011-05-16")];
-    owed.extend(["RA1", "RA2"].map(|org| facts::owes(org, Dataset::Savings, "2011-04")));
-    sandbox.record(owed).await;
     for org in ["RA1", "RA2"] {
         sandbox.register(scheme(org, "S-1", "2011-04", 100)).await;
-        sandbox.submit(four_hours(org, "2011-04", 90.0, 100.0)).await;
+        sandbox
+            .submit(four_hours(org, "2011-04", 90.0, 100.0))
+            .await;
     }
-    let cut = sandbox.submit(savings("RA2", "2011-04", "S-1", 100, 90)).await.cut.unwrap();
+    sandbox
+        .submit(savings("RA2", "2011-04", "S-1", 100, 90))
+        .await;
+    let mut owed = vec![facts::due(Dataset::Savings, "2011-04", "2011-05-16")];
+    owed.extend(["RA1", "RA2"].map(|org| facts::owes(org, Dataset::Savings, "2011-04")));
+    let cut = sandbox.record(owed).await;
     sandbox.evaluated(&cut).await;
-    assert_eq!(sandbox.alerts().await.len(), 1, "RA1 has not sent its savings");
+    assert_eq!(
+        sandbox.alerts().await.len(),
+        1,
+        "RA1 has not sent its savings"
+    );
     let cut = sandbox.status().await.cut.unwrap();
     let cut = json!({"cut": {"next": cut.next.iter().map(|place| {
         json!({"topic": place.topic, "partition": place.partition, "offset": place.offset})
@@ -89,46 +140,111 @@ async fn what_was_received_later_is_invisible_to_every_read_of_an_earlier_moment
     }
 
     sandbox.set_day("2011-06-20");
-    sandbox.submit(four_hours("RA1", "2011-04", 50.0, 100.0)).await;
-    sandbox.submit(four_hours("RB1", "2011-03", 50.0, 100.0)).await;
+    sandbox
+        .submit(four_hours("RA1", "2011-04", 50.0, 100.0))
+        .await;
+    sandbox
+        .submit(four_hours("RB1", "2011-03", 50.0, 100.0))
+        .await;
     sandbox.register(scheme("RA1", "S-2", "2011-04", 100)).await;
-    sandbox.submit(savings("RA2", "2011-04", "S-1", 100, 10)).await;
-    let cut_of_savings = sandbox.submit(savings("RA1", "2011-04", "S-1", 100, 90)).await.cut.unwrap();
-    let cut_of_facts = sandbox.record(vec![facts::organisation("RA1", "mental_health_trust"), facts::due(Dataset::Savings, "2011-05", "2031-01-01")]).await;
+    sandbox
+        .submit(savings("RA2", "2011-04", "S-1", 100, 10))
+        .await;
+    let cut_of_savings = sandbox
+        .submit(savings("RA1", "2011-04", "S-1", 100, 90))
+        .await
+        .cut
+        .unwrap();
+    let cut_of_facts = sandbox
+        .record(vec![
+            facts::organisation("RA1", "mental_health_trust"),
+            facts::due(Dataset::Savings, "2011-05", "2031-01-01"),
+        ])
+        .await;
     sandbox.evaluated(&cut_of_savings).await;
     sandbox.evaluated(&cut_of_facts).await;
 
     for (question, before) in READS.into_iter().zip(before) {
         let latest = read(&sandbox, question, None).await;
-        assert_ne!(latest, before, "{question:?} has to have changed, or this shows nothing");
-        assert_eq!(read(&sandbox, question, Some(cut.clone())).await, before, "{question:?} by cut");
+        assert_ne!(
+            latest, before,
+            "{question:?} has to have changed, or this shows nothing"
+        );
+        assert_eq!(
+            read(&sandbox, question, Some(cut.clone())).await,
+            before,
+            "{question:?} by cut"
+        );
         for time in ["2011-06-01T09:00:00Z", "2011-06-19T23:59:59+01:00"] {
-            assert_eq!(read(&sandbox, question, Some(json!({"time": time}))).await, before, "{question:?} by time");
+            assert_eq!(
+                read(&sandbox, question, Some(json!({"time": time}))).await,
+                before,
+                "{question:?} by time"
+            );
         }
-        assert_eq!(read(&sandbox, question, Some(json!({"time": "2011-06-20T09:00:00Z"}))).await, latest, "inclusive");
+        assert_eq!(
+            read(
+                &sandbox,
+                question,
+                Some(json!({"time": "2011-06-20T09:00:00Z"}))
+            )
+            .await,
+            latest,
+            "inclusive"
+        );
     }
 }
 
 fn beyond() -> Cut {
-    Cut { next: vec![Position { topic: "qipp.returns.v1".to_owned(), partition: 0, offset: 1 << 40 }] }
+    Cut {
+        next: vec![Position {
+            topic: "qipp.returns.v1".to_owned(),
+            partition: 0,
+            offset: 1 << 40,
+        }],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_beyond_the_head_of_the_log_is_refused_at_once() {
     let sandbox = sandbox().await;
-    let known_at = KnownAt { moment: Some(known_at::Moment::Cut(beyond())) };
+    let known_at = KnownAt {
+        moment: Some(known_at::Moment::Cut(beyond())),
+    };
     for read in [
-        ReadOptions { min_cut: Some(beyond()), known_at: None },
-        ReadOptions { min_cut: None, known_at: Some(known_at) },
+        ReadOptions {
+            min_cut: Some(beyond()),
+            known_at: None,
+        },
+        ReadOptions {
+            min_cut: None,
+            known_at: Some(known_at),
+        },
     ] {
-        let request = ListMarkersRequest { read: Some(read), ..ListMarkersRequest::default() };
-        let status = sandbox.client(Who::Trust).registry().list_markers(request).await.unwrap_err();
+        let request = ListMarkersRequest {
+            read: Some(read),
+            ..ListMarkersRequest::default()
+        };
+        let status = sandbox
+            .client(Who::Trust)
+            .registry()
+            .list_markers(request)
+            .await
+            .unwrap_err();
         let error = ApiError::from_status(&status);
-        assert_eq!((status.code(), &*error.reason), (Code::FailedPrecondition, "CUT_BEYOND_HEAD"));
+        assert_eq!(
+            (status.code(), &*error.reason),
+            (Code::FailedPrecondition, "CUT_BEYOND_HEAD")
+        );
     }
     let http = Http::new(&sandbox.url(), Some(sandbox.key(Who::Trust)));
-    let refused = http.get("/v1/markers?min_cut=returns.0-1099511627776").await;
-    assert_eq!((refused.status, &refused.body["error"]["reason"]), (409, &json!("CUT_BEYOND_HEAD")));
+    let refused = http
+        .get("/v1/markers?min_cut=returns.0-1099511627776")
+        .await;
+    assert_eq!(
+        (refused.status, &refused.body["error"]["reason"]),
+        (409, &json!("CUT_BEYOND_HEAD"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,14 +255,33 @@ async fn a_call_ends_at_its_deadline_with_what_it_waited_for() {
     let path = "/v1/alerts?min_evaluated=returns.0-1099511627776";
     for (header, value) in [("x-timeout", "50ms"), ("grpc-timeout", "50m")] {
         let late = answer(http.request("GET", path).header(header, value)).await;
-        let found = (late.status, &late.body["error"]["code"], &late.body["error"]["reason"]);
-        assert_eq!(found, (504, &json!("DEADLINE_EXCEEDED"), &json!("NOT_EVALUATED_YET")));
+        let found = (
+            late.status,
+            &late.body["error"]["code"],
+            &late.body["error"]["reason"],
+        );
+        assert_eq!(
+            found,
+            (
+                504,
+                &json!("DEADLINE_EXCEEDED"),
+                &json!("NOT_EVALUATED_YET")
+            )
+        );
     }
     let wrong = answer(http.request("GET", path).header("x-timeout", "soon")).await;
-    assert_eq!((wrong.status, &wrong.body["error"]["reason"]), (400, &json!("BAD_TIMEOUT")));
+    assert_eq!(
+        (wrong.status, &wrong.body["error"]["reason"]),
+        (400, &json!("BAD_TIMEOUT"))
+    );
 }
 
-async fn page(sandbox: &Sandbox, who: Who, page_token: &str, marker: &str) -> Result<ListRollUpsResponse, Status> {
+async fn page(
+    sandbox: &Sandbox,
+    who: Who,
+    page_token: &str,
+    marker: &str,
+) -> Result<ListRollUpsResponse, Status> {
     let request = ListRollUpsRequest {
         tree: TREE.to_owned(),
         level: "region".to_owned(),
@@ -155,7 +290,12 @@ async fn page(sandbox: &Sandbox, who: Who, page_token: &str, marker: &str) -> Re
         page_token: page_token.to_owned(),
         ..ListRollUpsRequest::default()
     };
-    sandbox.client(who).projections().list_roll_ups(request).await.map(tonic::Response::into_inner)
+    sandbox
+        .client(who)
+        .projections()
+        .list_roll_ups(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,40 +313,84 @@ async fn the_pages_of_a_list_are_of_one_moment_while_new_returns_come_in() {
     while !found.next_page_token.is_empty() {
         let number = f64::from(u32::try_from(cells.len()).unwrap());
         // A restatement of what comes on the next page, and somebody new.
-        sandbox.submit(four_hours("RA1", "2011-04", number, 100.0)).await;
-        sandbox.submit(quality("RA2", "2011-03", vec![measured("AE_4H", number, 100.0)])).await;
-        found = page(&sandbox, Who::National, &found.next_page_token, "AE_4H").await.unwrap();
+        sandbox
+            .submit(four_hours("RA1", "2011-04", number, 100.0))
+            .await;
+        sandbox
+            .submit(quality(
+                "RA2",
+                "2011-03",
+                vec![measured("AE_4H", number, 100.0)],
+            ))
+            .await;
+        found = page(&sandbox, Who::National, &found.next_page_token, "AE_4H")
+            .await
+            .unwrap();
         assert_eq!(found.cut, first);
         cells.append(&mut found.cells);
     }
     assert_eq!(cells.len(), 8);
-    assert!(cells.iter().all(|cell| cell.measured.unwrap().numerator == 90.0 && cell.organisations == 1), "{cells:#?}");
+    assert!(
+        cells
+            .iter()
+            .all(|cell| cell.measured.unwrap().numerator == 90.0 && cell.organisations == 1),
+        "{cells:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_token_that_was_altered_or_is_of_another_list_is_refused() {
     let sandbox = sandbox().await;
     for month in ["2011-03", "2011-04"] {
-        sandbox.submit(quality("RA1", month, vec![measured("AE_4H", 90.0, 100.0), measured("CDI", 1.0, 18_500.0)])).await;
+        sandbox
+            .submit(quality(
+                "RA1",
+                month,
+                vec![
+                    measured("AE_4H", 90.0, 100.0),
+                    measured("CDI", 1.0, 18_500.0),
+                ],
+            ))
+            .await;
     }
-    let token = page(&sandbox, Who::National, "", "").await.unwrap().next_page_token;
+    let token = page(&sandbox, Who::National, "", "")
+        .await
+        .unwrap()
+        .next_page_token;
     assert!(page(&sandbox, Who::National, &token, "").await.is_ok());
     let turned = |at: usize| {
         let mut text: Vec<u8> = token.clone().into_bytes();
         text[at] = if text[at] == b'0' { b'1' } else { b'0' };
         String::from_utf8(text).unwrap()
     };
-    let altered = (0..token.len()).map(turned).chain(["zz".to_owned(), "é".to_owned(), token[..token.len() - 2].to_owned()]);
+    let altered = (0..token.len()).map(turned).chain([
+        "zz".to_owned(),
+        "é".to_owned(),
+        token[..token.len() - 2].to_owned(),
+    ]);
     let mut refused = 0;
-    for (marker, text) in altered.map(|text| ("", text)).chain([("AE_4H", token.clone())]) {
-        let status = page(&sandbox, Who::National, &text, marker).await.unwrap_err();
+    for (marker, text) in altered
+        .map(|text| ("", text))
+        .chain([("AE_4H", token.clone())])
+    {
+        let status = page(&sandbox, Who::National, &text, marker)
+            .await
+            .unwrap_err();
         let error = ApiError::from_status(&status);
-        assert_eq!((status.code(), &*error.problems[0].code), (Code::InvalidArgument, "PAGE_TOKEN_INVALID"), "{text}");
+        assert_eq!(
+            (status.code(), &*error.problems[0].code),
+            (Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+            "{text}"
+        );
         refused += 1;
     }
     assert!(refused > 50);
     let elsewhere = page(&sandbox, Who::Trust, &token, "").await.unwrap_err();
-    assert_eq!(elsewhere.code(), Code::PermissionDenied, "a token grants nothing");
+    assert_eq!(
+        elsewhere.code(),
+        Code::PermissionDenied,
+        "a token grants nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,21 +398,51 @@ async fn the_request_id_comes_back_with_answers_and_with_errors() {
     let sandbox = sandbox().await;
     let mut registry = sandbox.client(Who::Trust).registry();
     let named = |page_size: i32| {
-        let mut request = Request::new(ListMarkersRequest { page_size, ..ListMarkersRequest::default() });
-        request.metadata_mut().insert("x-request-id", "the-callers-own".parse().unwrap());
+        let mut request = Request::new(ListMarkersRequest {
+            page_size,
+            ..ListMarkersRequest::default()
+        });
+        request
+            .metadata_mut()
+            .insert("x-request-id", "the-callers-own".parse().unwrap());
         request
     };
     let fine = registry.list_markers(named(1)).await.unwrap();
-    assert_eq!(fine.metadata().get("x-request-id").unwrap(), "the-callers-own");
+    assert_eq!(
+        fine.metadata().get("x-request-id").unwrap(),
+        "the-callers-own"
+    );
     let refused = registry.list_markers(named(-1)).await.unwrap_err();
     assert_eq!(request_id_of(&refused).as_deref(), Some("the-callers-own"));
-    let unnamed = registry.list_markers(ListMarkersRequest::default()).await.unwrap();
-    assert!(unnamed.metadata().get("x-request-id").is_some_and(|id| id.len() == 32));
+    let unnamed = registry
+        .list_markers(ListMarkersRequest::default())
+        .await
+        .unwrap();
+    assert!(
+        unnamed
+            .metadata()
+            .get("x-request-id")
+            .is_some_and(|id| id.len() == 32)
+    );
 
     let http = Http::new(&sandbox.url(), Some(sandbox.key(Who::Trust)));
-    for (path, status) in [("/v1/markers", 200), ("/v1/markers?page_size=-1", 400), ("/nowhere", 404)] {
-        let found = answer(http.request("GET", path).header("x-request-id", "over-http")).await;
-        assert_eq!((found.status, found.headers["x-request-id"].to_str().unwrap()), (status, "over-http"));
+    for (path, status) in [
+        ("/v1/markers", 200),
+        ("/v1/markers?page_size=-1", 400),
+        ("/nowhere", 404),
+    ] {
+        let found = answer(
+            http.request("GET", path)
+                .header("x-request-id", "over-http"),
+        )
+        .await;
+        assert_eq!(
+            (
+                found.status,
+                found.headers["x-request-id"].to_str().unwrap()
+            ),
+            (status, "over-http")
+        );
         if status != 200 {
             assert_eq!(found.body["error"]["requestId"], json!("over-http"));
         }

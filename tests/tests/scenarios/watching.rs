@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use qipp_api::json;
-use qipp_api::proto::alerts::v1::{ActOnAlertRequest, AlertEvent, AlertFilter, GetAlertRequest, WatchAlertsRequest, WatchAlertsResponse};
+use qipp_api::proto::alerts::v1::{
+    ActOnAlertRequest, AlertEvent, AlertFilter, GetAlertRequest, WatchAlertsRequest,
+    WatchAlertsResponse,
+};
 use qipp_api::proto::events::v1::{Act, Cut};
 use qipp_tests::http::Http;
 use qipp_tests::{Sandbox, Who, harm, sse};
@@ -24,16 +27,36 @@ fn place(event: &WatchAlertsResponse) -> Place {
 
 async fn watch(sandbox: &Sandbox, from: Option<Cut>) -> Streaming<WatchAlertsResponse> {
     let request = WatchAlertsRequest { from, filter: None };
-    sandbox.client(Who::National).live_alerts().watch_alerts(request).await.unwrap().into_inner()
+    sandbox
+        .client(Who::National)
+        .live_alerts()
+        .watch_alerts(request)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 /// Everything that ever happened to an alert, from their histories.
 async fn histories(sandbox: &Sandbox) -> Vec<(String, AlertEvent)> {
     let mut all = Vec::new();
     for alert in sandbox.alerts().await {
-        let request = GetAlertRequest { alert_id: alert.alert_id.clone(), ..GetAlertRequest::default() };
-        let found = sandbox.client(Who::National).alerts().get_alert(request).await.unwrap().into_inner();
-        all.extend(found.history.into_iter().map(|event| (alert.alert_id.clone(), event)));
+        let request = GetAlertRequest {
+            alert_id: alert.alert_id.clone(),
+            ..GetAlertRequest::default()
+        };
+        let found = sandbox
+            .client(Who::National)
+            .alerts()
+            .get_alert(request)
+            .await
+            .unwrap()
+            .into_inner();
+        all.extend(
+            found
+                .history
+                .into_iter()
+                .map(|event| (alert.alert_id.clone(), event)),
+        );
     }
     all
 }
@@ -42,9 +65,24 @@ async fn histories(sandbox: &Sandbox) -> Vec<(String, AlertEvent)> {
 async fn busy() -> Sandbox {
     let sandbox = loaded::nation().await;
     for alert in sandbox.alerts().await {
-        for (act, who) in [(Act::Acknowledge, Who::Collector), (Act::Ask, Who::National), (Act::Answer, Who::Collector), (Act::Ask, Who::National)] {
-            let request = ActOnAlertRequest { alert_id: alert.alert_id.clone(), act: act.into(), why: "to see it".to_owned(), ..ActOnAlertRequest::default() };
-            sandbox.client(who).alerts().act_on_alert(request).await.unwrap();
+        for (act, who) in [
+            (Act::Acknowledge, Who::Collector),
+            (Act::Ask, Who::National),
+            (Act::Answer, Who::Collector),
+            (Act::Ask, Who::National),
+        ] {
+            let request = ActOnAlertRequest {
+                alert_id: alert.alert_id.clone(),
+                act: act.into(),
+                why: "to see it".to_owned(),
+                ..ActOnAlertRequest::default()
+            };
+            sandbox
+                .client(who)
+                .alerts()
+                .act_on_alert(request)
+                .await
+                .unwrap();
         }
     }
     let last = harm::months().pop().unwrap();
@@ -54,7 +92,10 @@ async fn busy() -> Sandbox {
 }
 
 /// The next events of a stream.
-async fn take(stream: &mut Streaming<WatchAlertsResponse>, most: usize) -> Vec<WatchAlertsResponse> {
+async fn take(
+    stream: &mut Streaming<WatchAlertsResponse>,
+    most: usize,
+) -> Vec<WatchAlertsResponse> {
     let mut events = Vec::new();
     while events.len() < most {
         events.push(stream.message().await.unwrap().unwrap());
@@ -68,9 +109,17 @@ fn ordered(events: Vec<WatchAlertsResponse>) -> BTreeMap<Place, WatchAlertsRespo
     let mut all = BTreeMap::new();
     for event in events {
         let (partition, offset) = place(&event);
-        assert!(reached.insert(partition, offset).is_none_or(|before| before < offset), "out of order or twice: {event:?}");
+        assert!(
+            reached
+                .insert(partition, offset)
+                .is_none_or(|before| before < offset),
+            "out of order or twice: {event:?}"
+        );
         // What the watcher has to pass depends on what it saw before; everything else does not.
-        all.insert((partition, offset), WatchAlertsResponse { cut: None, ..event });
+        all.insert(
+            (partition, offset),
+            WatchAlertsResponse { cut: None, ..event },
+        );
     }
     all
 }
@@ -82,7 +131,10 @@ async fn a_stream_that_breaks_at_any_event_and_goes_on_equals_the_whole_stream()
     let count = expected.len();
     assert!(count >= 5, "{count}");
     let whole = ordered(take(&mut watch(&sandbox, None).await, count).await);
-    let watched: Vec<AlertEvent> = whole.values().map(|event| event.event.clone().unwrap()).collect();
+    let watched: Vec<AlertEvent> = whole
+        .values()
+        .map(|event| event.event.clone().unwrap())
+        .collect();
     assert!(expected.iter().all(|(_, event)| watched.contains(event)) && watched.len() == count);
 
     let mut random = StdRng::seed_from_u64(20_120_416);
@@ -116,25 +168,57 @@ async fn server_sent_events_are_the_same_events_and_go_on_from_the_last_event_id
             let bytes = json::from_json("qipp.alerts.v1.WatchAlertsResponse", event.data).unwrap();
             WatchAlertsResponse::decode(bytes).unwrap()
         };
-        assert_eq!(ordered(events.into_iter().map(read).collect()), whole, "in steps of {step}");
+        assert_eq!(
+            ordered(events.into_iter().map(read).collect()),
+            whole,
+            "in steps of {step}"
+        );
     }
-    let unknown = http.request("GET", "/v1/alerts/watch").header("last-event-id", "yesterday").send().await.unwrap();
+    let unknown = http
+        .request("GET", "/v1/alerts/watch")
+        .header("last-event-id", "yesterday")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(unknown.status().as_u16(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_while_somebody_watches_arrives_live_and_filtered() {
     let sandbox = loaded::nation().await;
-    let alert = sandbox.alerts().await.into_iter().find(|alert| alert.rule_id == "R01").unwrap();
+    let alert = sandbox
+        .alerts()
+        .await
+        .into_iter()
+        .find(|alert| alert.rule_id == "R01")
+        .unwrap();
     let now = sandbox.status().await.cut;
     let mut live = watch(&sandbox, now.clone()).await;
-    let filter = |rule: &str| Some(AlertFilter { rule_id: rule.to_owned(), ..AlertFilter::default() });
+    let filter = |rule: &str| {
+        Some(AlertFilter {
+            rule_id: rule.to_owned(),
+            ..AlertFilter::default()
+        })
+    };
     let mut others = sandbox.client(Who::National).live_alerts();
-    let request = WatchAlertsRequest { from: now, filter: filter("R90") };
+    let request = WatchAlertsRequest {
+        from: now,
+        filter: filter("R90"),
+    };
     let mut other_rule = others.watch_alerts(request).await.unwrap().into_inner();
 
-    let request = ActOnAlertRequest { alert_id: alert.alert_id.clone(), act: Act::Ask.into(), why: "why?".to_owned(), ..ActOnAlertRequest::default() };
-    sandbox.client(Who::Regional).alerts().act_on_alert(request).await.unwrap();
+    let request = ActOnAlertRequest {
+        alert_id: alert.alert_id.clone(),
+        act: Act::Ask.into(),
+        why: "why?".to_owned(),
+        ..ActOnAlertRequest::default()
+    };
+    sandbox
+        .client(Who::Regional)
+        .alerts()
+        .act_on_alert(request)
+        .await
+        .unwrap();
     let event = live.message().await.unwrap().unwrap();
     assert_eq!(event.alert.unwrap().alert_id, alert.alert_id);
     // Nothing for a watcher of another rule: the first thing that it hears is the end.
@@ -142,6 +226,10 @@ async fn what_happens_while_somebody_watches_arrives_live_and_filtered() {
     sandbox.close().await;
     for stream in [&mut live, &mut other_rule] {
         let end = stream.message().await.unwrap_err();
-        assert_eq!((end.code(), end.message().contains("pass the last cut")), (Code::Unavailable, true), "{end:?}");
+        assert_eq!(
+            (end.code(), end.message().contains("pass the last cut")),
+            (Code::Unavailable, true),
+            "{end:?}"
+        );
     }
 }
