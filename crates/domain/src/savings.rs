@@ -90,12 +90,18 @@ fn before(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Op
 
 /// The schemes that a month's return owes a line: registered before it arrived, live, and with something planned for the month. None
 /// without a return. One that is left out is not submitted, which is not zero.
-pub fn owed<'a>(ledger: &'a Ledger, period: Period, at: &'a KnownAt) -> impl Iterator<Item = SchemeId> + 'a {
+pub fn owed<'a>(
+    ledger: &'a Ledger,
+    period: Period,
+    at: &'a KnownAt,
+) -> impl Iterator<Item = SchemeId> + 'a {
     let arrived = ledger
         .known(Dataset::Savings, period, at)
         .map(|revision| revision.stamp.offset);
     let is_owed = move |scheme: &Scheme, registered: u64| {
-        let planned = scheme.planned_in(period).is_some_and(|planned| planned.0 != 0);
+        let planned = scheme
+            .planned_in(period)
+            .is_some_and(|planned| planned.0 != 0);
         planned && scheme.is_live_in(period) && arrived.is_some_and(|arrived| registered < arrived)
     };
     ledger.schemes(at).filter_map(move |revision| {

@@ -36,7 +36,14 @@ impl Deps {
     /// # Errors
     /// RESOURCE_EXHAUSTED when the disk is full, UNAVAILABLE when the log is closing, DEADLINE_EXCEEDED when the call's time is up; the
     /// record may then be in the log all the same, and a repeat with the same idempotency key finds out.
-    pub async fn append(&self, caller: &Caller, topic: Topic, key: &str, cause_id: String, body: &Facts) -> Result<Written, ApiError> {
+    pub async fn append(
+        &self,
+        caller: &Caller,
+        topic: Topic,
+        key: &str,
+        cause_id: String,
+        body: &Facts,
+    ) -> Result<Written, ApiError> {
         let meta = Meta {
             cause_id,
             principal: caller.principal.name.clone(),
@@ -44,8 +51,17 @@ impl Deps {
             writer_epoch: 0,
         };
         let what = "the answer of the log (the record may be durable: send it again with the same idempotency key)";
-        let appended = caller.within("LOG_TOO_SLOW", what, self.append_record(topic, key, meta, body)).await??;
-        caller.within("FOLD_TOO_SLOW", what, self.follower.wait_for(&appended.cut)).await?.map_err(wait_error)?;
+        let appended = caller
+            .within(
+                "LOG_TOO_SLOW",
+                what,
+                self.append_record(topic, key, meta, body),
+            )
+            .await??;
+        caller
+            .within("FOLD_TOO_SLOW", what, self.follower.wait_for(&appended.cut))
+            .await?
+            .map_err(wait_error)?;
         Ok(appended)
     }
 
@@ -53,15 +69,36 @@ impl Deps {
     ///
     /// # Errors
     /// As [`Deps::append`], without the deadline.
-    pub async fn append_record(&self, topic: Topic, key: &str, meta: Meta, body: &Facts) -> Result<Written, ApiError> {
+    pub async fn append_record(
+        &self,
+        topic: Topic,
+        key: &str,
+        meta: Meta,
+        body: &Facts,
+    ) -> Result<Written, ApiError> {
         let partition = partition_for(key.as_bytes(), self.log.layout().partitions(topic));
-        let record = NewRecord { key: key.as_bytes().to_vec().into(), payload: facts::encode(body, meta) };
-        let appended = self.log.append(topic, partition, vec![record]).await.map_err(|error| log_error(&error))?;
+        let record = NewRecord {
+            key: key.as_bytes().to_vec().into(),
+            payload: facts::encode(body, meta),
+        };
+        let appended = self
+            .log
+            .append(topic, partition, vec![record])
+            .await
+            .map_err(|error| log_error(&error))?;
         let Some(done) = appended.first() else {
-            return Err(ApiError::new(Code::Internal, "LOG_ANSWERED_NOTHING", "the log acknowledged nothing"));
+            return Err(ApiError::new(
+                Code::Internal,
+                "LOG_ANSWERED_NOTHING",
+                "the log acknowledged nothing",
+            ));
         };
         let cut = Cut::from_iter([(lane_of(topic, partition), done.position.offset + 1)]);
-        Ok(Written { position: done.position, time_ms: done.time_ms, cut })
+        Ok(Written {
+            position: done.position,
+            time_ms: done.time_ms,
+            cut,
+        })
     }
 }
 
@@ -81,7 +118,13 @@ pub fn log_error(error: &LogError) -> ApiError {
 #[must_use]
 pub fn wait_error(error: WaitError) -> ApiError {
     match error {
-        WaitError::BeyondHead => ApiError::new(Code::FailedPrecondition, "CUT_BEYOND_HEAD", error.to_string()),
-        WaitError::Stopped(_) => ApiError::new(Code::Unavailable, "FOLD_STOPPED", error.to_string()),
+        WaitError::BeyondHead => ApiError::new(
+            Code::FailedPrecondition,
+            "CUT_BEYOND_HEAD",
+            error.to_string(),
+        ),
+        WaitError::Stopped(_) => {
+            ApiError::new(Code::Unavailable, "FOLD_STOPPED", error.to_string())
+        }
     }
 }

@@ -35,7 +35,9 @@ pub struct Gate {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,8 +60,18 @@ impl Caller {
     /// # Errors
     /// UNAUTHENTICATED when it did not.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, tonic::Status> {
-        let missing = || ApiError::new(Code::Unauthenticated, "NO_CREDENTIALS", "the call did not say who makes it");
-        request.extensions().get::<Self>().cloned().ok_or_else(|| missing().into_status(""))
+        let missing = || {
+            ApiError::new(
+                Code::Unauthenticated,
+                "NO_CREDENTIALS",
+                "the call did not say who makes it",
+            )
+        };
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| missing().into_status(""))
     }
 
     /// Checks the policy.
@@ -89,10 +101,21 @@ impl Caller {
     ///
     /// # Errors
     /// DEADLINE_EXCEEDED with `reason` and `what` was waited for.
-    pub async fn within<F: Future>(&self, reason: &'static str, what: &str, future: F) -> Result<F::Output, ApiError> {
+    pub async fn within<F: Future>(
+        &self,
+        reason: &'static str,
+        what: &str,
+        future: F,
+    ) -> Result<F::Output, ApiError> {
         tokio::time::timeout_at(self.deadline, future)
             .await
-            .map_err(|_| ApiError::new(Code::DeadlineExceeded, reason, format!("{what} did not come before the call's deadline")))
+            .map_err(|_| {
+                ApiError::new(
+                    Code::DeadlineExceeded,
+                    reason,
+                    format!("{what} did not come before the call's deadline"),
+                )
+            })
     }
 }
 
@@ -109,14 +132,26 @@ pub async fn identify(State(gate): State<Gate>, mut request: Request, next: Next
                 span.record("principal", caller.principal.name.as_str());
                 request.extensions_mut().insert(caller);
             }
-            Err(error) => return with_request_id(error.into_status(&request_id).into_http::<axum::body::Body>(), &request_id),
+            Err(error) => {
+                return with_request_id(
+                    error
+                        .into_status(&request_id)
+                        .into_http::<axum::body::Body>(),
+                    &request_id,
+                );
+            }
         }
     }
     let response = next.run(request).instrument(span).await;
     with_request_id(response, &request_id)
 }
 
-fn admit(gate: &Gate, headers: &HeaderMap, request_id: &str, method: &str) -> Result<Caller, ApiError> {
+fn admit(
+    gate: &Gate,
+    headers: &HeaderMap,
+    request_id: &str,
+    method: &str,
+) -> Result<Caller, ApiError> {
     let timeout = match headers.get("grpc-timeout") {
         None => DEFAULT_TIMEOUT,
         Some(value) => parse_timeout(value).ok_or_else(|| {
@@ -124,12 +159,16 @@ fn admit(gate: &Gate, headers: &HeaderMap, request_id: &str, method: &str) -> Re
             ApiError::new(Code::InvalidArgument, "TIMEOUT_INVALID", what)
         })?,
     };
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let authorization = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
     let credentials = Credentials::new(authorization, day_of_ms(gate.clock.now_ms()));
     let principal = gate
         .authenticator
         .authenticate(&credentials)
-        .map_err(|refused| ApiError::new(Code::Unauthenticated, refused.reason(), refused.to_string()))?;
+        .map_err(|refused| {
+            ApiError::new(Code::Unauthenticated, refused.reason(), refused.to_string())
+        })?;
     Ok(Caller {
         principal: Arc::new(principal),
         request_id: request_id.to_owned(),
@@ -140,12 +179,18 @@ fn admit(gate: &Gate, headers: &HeaderMap, request_id: &str, method: &str) -> Re
 
 /// The caller's request id when it is short and printable, or one of our own.
 fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let usable = given.filter(|id| !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_graphic()));
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    let usable = given
+        .filter(|id| !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_graphic()));
     usable.map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
 }
 
-fn with_request_id<B>(mut response: http::Response<B>, request_id: &str) -> http::Response<axum::body::Body>
+fn with_request_id<B>(
+    mut response: http::Response<B>,
+    request_id: &str,
+) -> http::Response<axum::body::Body>
 where
     B: http_body::Body<Data = axum::body::Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,

@@ -10,14 +10,28 @@ use qipp_domain::validate::Problem;
 ///
 /// # Errors
 /// INVALID_ARGUMENT with `code` at `field`.
-pub fn required<T: FromStr<Err: Display>>(text: &str, field: &str, code: &'static str) -> Result<T, ApiError> {
-    text.parse().map_err(|error: T::Err| ApiError::invalid(vec![Problem::new(code, field, error.to_string())]))
+pub fn required<T: FromStr<Err: Display>>(
+    text: &str,
+    field: &str,
+    code: &'static str,
+) -> Result<T, ApiError> {
+    text.parse().map_err(|error: T::Err| {
+        ApiError::invalid(vec![Problem::new(code, field, error.to_string())])
+    })
 }
 
 /// A field that may be empty.
 ///
 /// # Errors
 /// As [`required`].
-pub fn optional<T: FromStr<Err: Display>>(text: &str, field: &str, code: &'static str) -> Result<Option<T>, ApiError> {
-    if text.is_empty() { Ok(None) } else { required(text, field, code).map(Some) }
+pub fn optional<T: FromStr<Err: Display>>(
+    text: &str,
+    field: &str,
+    code: &'static str,
+) -> Result<Option<T>, ApiError> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        required(text, field, code).map(Some)
+    }
 }

@@ -42,7 +42,10 @@ impl Deps {
 
 impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deps").field("log", &self.log).field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Deps")
+            .field("log", &self.log)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,6 +55,8 @@ macro_rules! answer {
     ($service:ident, $request:ident, $work:ident) => {{
         let caller = $crate::Caller::of(&$request)?;
         let answered = $service.$work(&caller, $request.into_inner()).await;
-        answered.map(tonic::Response::new).map_err(|error| caller.status(error))
+        answered
+            .map(tonic::Response::new)
+            .map_err(|error| caller.status(error))
     }};
 }

@@ -48,9 +48,21 @@ pub struct ListAnswer<'a, R> {
 
 impl<R: Paged> ListAnswer<'_, R> {
     /// Takes the items of this page out of all items, which come in the order of their cursors, with the token of the next page.
-    pub fn take<T>(&self, items: impl IntoIterator<Item = T>, cursor: impl Fn(&T) -> String) -> (Vec<T>, String) {
-        let is_later = |item: &T| self.page.cursor().is_none_or(|last| cursor(item).as_str() > last);
-        let mut taken: Vec<T> = items.into_iter().filter(is_later).take(self.page.size + 1).collect();
+    pub fn take<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        cursor: impl Fn(&T) -> String,
+    ) -> (Vec<T>, String) {
+        let is_later = |item: &T| {
+            self.page
+                .cursor()
+                .is_none_or(|last| cursor(item).as_str() > last)
+        };
+        let mut taken: Vec<T> = items
+            .into_iter()
+            .filter(is_later)
+            .take(self.page.size + 1)
+            .collect();
         if taken.len() <= self.page.size {
             return (taken, String::new());
         }
@@ -66,8 +78,15 @@ impl Deps {
     ///
     /// # Errors
     /// INVALID_ARGUMENT for options that can't be read, FAILED_PRECONDITION for a cut beyond the log's head, DEADLINE_EXCEEDED.
-    pub async fn answer(&self, caller: &Caller, options: Option<&wire::ReadOptions>) -> Result<Answer<'_>, ApiError> {
-        let Read { min_cut, known_at: at } = read_options(options)?;
+    pub async fn answer(
+        &self,
+        caller: &Caller,
+        options: Option<&wire::ReadOptions>,
+    ) -> Result<Answer<'_>, ApiError> {
+        let Read {
+            min_cut,
+            known_at: at,
+        } = read_options(options)?;
         self.reach(caller, min_cut.as_ref(), &at).await?;
         Ok(self.answer_at(at))
     }
@@ -86,7 +105,11 @@ impl Deps {
         let Read { min_cut, known_at } = read_options(options)?;
         let at = page.known_at(known_at);
         self.reach(caller, min_cut.as_ref(), &at).await?;
-        Ok(ListAnswer { answer: self.answer_at(at), page, request })
+        Ok(ListAnswer {
+            answer: self.answer_at(at),
+            page,
+            request,
+        })
     }
 
     fn answer_at(&self, at: KnownAt) -> Answer<'_> {
@@ -97,18 +120,32 @@ impl Deps {
         };
         let reference = nation.reference(&at);
         let current = nation.reference(&KnownAt::Latest);
-        Answer { nation, at, reference, current, cut }
+        Answer {
+            nation,
+            at,
+            reference,
+            current,
+            cut,
+        }
     }
 
     /// Waits until what is to be read is folded.
-    async fn reach(&self, caller: &Caller, min_cut: Option<&Cut>, at: &KnownAt) -> Result<(), ApiError> {
+    async fn reach(
+        &self,
+        caller: &Caller,
+        min_cut: Option<&Cut>,
+        at: &KnownAt,
+    ) -> Result<(), ApiError> {
         let known = match at {
             KnownAt::Cut(cut) => Some(cut),
             KnownAt::Latest | KnownAt::Time(_) => None,
         };
         for cut in min_cut.into_iter().chain(known) {
             let folded = self.follower.wait_for(cut);
-            caller.within("CUT_NOT_REACHED", "the state asked for", folded).await?.map_err(wait_error)?;
+            caller
+                .within("CUT_NOT_REACHED", "the state asked for", folded)
+                .await?
+                .map_err(wait_error)?;
         }
         Ok(())
     }

@@ -32,7 +32,10 @@ impl Alerts {
         if now == ActDecision::Accepted {
             let cause = format!("{}/{}", acted.alert_id, acted.act_id);
             let facts = Facts::Alerts(org, vec![AlertFact::Acted(acted.clone())]);
-            let written = self.deps.append(caller, Topic::Alerts, org.as_str(), cause, &facts).await?;
+            let written = self
+                .deps
+                .append(caller, Topic::Alerts, org.as_str(), cause, &facts)
+                .await?;
             // Somebody else may have been faster: the log says who came first.
             let view = self.deps.follower.view();
             let book = view.alerts(org).ok_or_else(|| unknown(&acted.alert_id))?;
@@ -41,21 +44,47 @@ impl Alerts {
         }
         refuse(now, &acted)?;
         let view = self.deps.follower.view();
-        let alert = view.alerts(org).and_then(|book| book.get(&acted.alert_id)).ok_or_else(|| unknown(&acted.alert_id))?;
-        let standing = alert.known(&LATEST).ok_or_else(|| unknown(&acted.alert_id))?;
+        let alert = view
+            .alerts(org)
+            .and_then(|book| book.get(&acted.alert_id))
+            .ok_or_else(|| unknown(&acted.alert_id))?;
+        let standing = alert
+            .known(&LATEST)
+            .ok_or_else(|| unknown(&acted.alert_id))?;
         let alert = shown(alert, &standing, &view.reference(&LATEST));
-        Ok(wire::ActOnAlertResponse { alert: Some(alert), cut: Some(cut_to_proto(&cut)) })
+        Ok(wire::ActOnAlertResponse {
+            alert: Some(alert),
+            cut: Some(cut_to_proto(&cut)),
+        })
     }
 
-    fn prepare(&self, caller: &Caller, request: wire::ActOnAlertRequest) -> Result<(OrgCode, Acted, ActDecision), ApiError> {
+    fn prepare(
+        &self,
+        caller: &Caller,
+        request: wire::ActOnAlertRequest,
+    ) -> Result<(OrgCode, Acted, ActDecision), ApiError> {
         let view = self.deps.follower.view();
         let current = view.reference(&LATEST);
         let act = checked(&request)?;
         let alert = permitted(caller, &view, &current, &request.alert_id)?;
         check_act(&caller.principal, act, alert.org, &current).map_err(denied)?;
-        let act_id = if request.act_id.is_empty() { caller.request_id.clone() } else { request.act_id };
-        let acted = Acted { alert_id: request.alert_id, act_id, act, who: caller.principal.name.clone(), why: request.why };
-        let now = view.alerts(alert.org).map_or(ActDecision::UnknownAlert, |book| book.decide_before(u64::MAX, &acted));
+        let act_id = if request.act_id.is_empty() {
+            caller.request_id.clone()
+        } else {
+            request.act_id
+        };
+        let acted = Acted {
+            alert_id: request.alert_id,
+            act_id,
+            act,
+            who: caller.principal.name.clone(),
+            why: request.why,
+        };
+        let now = view
+            .alerts(alert.org)
+            .map_or(ActDecision::UnknownAlert, |book| {
+                book.decide_before(u64::MAX, &acted)
+            });
         Ok((alert.org, acted, now))
     }
 }
@@ -65,17 +94,29 @@ fn checked(request: &wire::ActOnAlertRequest) -> Result<Act, ApiError> {
     let act = act_from_proto(request.act());
     if act.is_none() {
         let names: Vec<&str> = Act::ALL.iter().map(|act| act.name()).collect();
-        problems.push(Problem::new("ACT_MISSING", "act", format!("name the act: {}", names.join(", "))));
+        problems.push(Problem::new(
+            "ACT_MISSING",
+            "act",
+            format!("name the act: {}", names.join(", ")),
+        ));
     }
     if request.why.trim().is_empty() || request.why.chars().count() > MAX_WHY {
-        problems.push(Problem::new("WHY_MISSING", "why", format!("say why, in at most {MAX_WHY} characters: the next reader will ask")));
+        problems.push(Problem::new(
+            "WHY_MISSING",
+            "why",
+            format!("say why, in at most {MAX_WHY} characters: the next reader will ask"),
+        ));
     }
     if holds_nhs_number(&request.why) {
         let what = "it holds a number in the shape of an NHS number: take it out, no patient-level data may be sent";
         problems.push(Problem::new("NHS_NUMBER", "why", what));
     }
     if request.act_id.chars().count() > MAX_ACT_ID {
-        problems.push(Problem::new("ACT_ID_TOO_LONG", "act_id", format!("at most {MAX_ACT_ID} characters")));
+        problems.push(Problem::new(
+            "ACT_ID_TOO_LONG",
+            "act_id",
+            format!("at most {MAX_ACT_ID} characters"),
+        ));
     }
     match act {
         Some(act) if problems.is_empty() => Ok(act),
@@ -89,8 +130,16 @@ fn refuse(decision: ActDecision, acted: &Acted) -> Result<(), ApiError> {
         ActDecision::UnknownAlert => Err(unknown(&acted.alert_id)),
         ActDecision::Illegal(legal) => {
             let names: Vec<&str> = legal.iter().map(|act| act.name()).collect();
-            let next = if names.is_empty() { "nothing more can be done with it".to_owned() } else { format!("now it can be: {}", names.join(", ")) };
-            let what = format!("`{}` is not possible at the stage that alert {} is in; {next}", acted.act.name(), acted.alert_id);
+            let next = if names.is_empty() {
+                "nothing more can be done with it".to_owned()
+            } else {
+                format!("now it can be: {}", names.join(", "))
+            };
+            let what = format!(
+                "`{}` is not possible at the stage that alert {} is in; {next}",
+                acted.act.name(),
+                acted.alert_id
+            );
             Err(ApiError::new(Code::FailedPrecondition, "ILLEGAL_ACT", what))
         }
     }

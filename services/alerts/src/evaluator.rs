@@ -59,8 +59,21 @@ struct Pending {
 impl Evaluator {
     pub(crate) fn new(config: Config, deps: Deps) -> (Self, channel::Receiver<Cut>) {
         let (evaluated, receiver) = channel::channel(Cut::default());
-        let pending = Pending { everything: true, ..Pending::default() };
-        (Self { config, deps, evaluated, seen: BTreeMap::new(), day: None, pending }, receiver)
+        let pending = Pending {
+            everything: true,
+            ..Pending::default()
+        };
+        (
+            Self {
+                config,
+                deps,
+                evaluated,
+                seen: BTreeMap::new(),
+                day: None,
+                pending,
+            },
+            receiver,
+        )
     }
 
     /// Evaluates until the shutdown token is cancelled or folding has stopped.
@@ -137,7 +150,12 @@ impl Evaluator {
         all.into_iter()
             .filter_map(|org| {
                 let kind = reference.organisation(org)?.kind;
-                Some(touched(org, kind, view.ledger(org)?, self.seen.get(&org).copied().unwrap_or(0)))
+                Some(touched(
+                    org,
+                    kind,
+                    view.ledger(org)?,
+                    self.seen.get(&org).copied().unwrap_or(0),
+                ))
             })
             .collect()
     }
@@ -152,7 +170,10 @@ impl Evaluator {
     /// on it, and these are held against the values of the months before. Says for which kinds of organisations something moved.
     async fn publish(&self, touched: &[Touched]) -> Result<BTreeSet<Slug>, ApiError> {
         let mut moved = BTreeSet::new();
-        for (period, groups) in national::by_period(touched.iter().flat_map(|t| t.groups.iter().copied()), &self.deps) {
+        for (period, groups) in national::by_period(
+            touched.iter().flat_map(|t| t.groups.iter().copied()),
+            &self.deps,
+        ) {
             let values = self.differing(period, groups).await?;
             moved.extend(values.iter().map(|value| value.peer_group));
             self.append_values(values).await?;
@@ -160,7 +181,11 @@ impl Evaluator {
         Ok(moved)
     }
 
-    async fn differing(&self, period: Period, groups: Vec<Group>) -> Result<Vec<NationalValue>, ApiError> {
+    async fn differing(
+        &self,
+        period: Period,
+        groups: Vec<Group>,
+    ) -> Result<Vec<NationalValue>, ApiError> {
         let (deps, quorum) = (self.deps.clone(), self.config.quorum);
         blocking(move || {
             let view = deps.follower.view();
@@ -176,7 +201,10 @@ impl Evaluator {
             by_marker.entry(value.marker).or_default().push(value);
         }
         let records = by_marker.into_iter().map(|(marker, values)| {
-            let cause = values.first().map(|v| format!("{marker}/{}/{:?}", v.period, v.cut)).unwrap_or_default();
+            let cause = values
+                .first()
+                .map(|v| format!("{marker}/{}/{:?}", v.period, v.cut))
+                .unwrap_or_default();
             record(marker.as_str(), cause, &Facts::Benchmarks(values))
         });
         self.append(Topic::Benchmarks, 0, records.collect()).await
@@ -186,9 +214,15 @@ impl Evaluator {
     fn affected(&self, moved: &BTreeSet<Slug>) -> Vec<OrgCode> {
         let view = self.deps.follower.view();
         let reference = view.reference(&KnownAt::Latest);
-        let peers = |org: OrgCode| reference.organisation(org).is_some_and(|o| moved.contains(&o.kind));
+        let peers = |org: OrgCode| {
+            reference
+                .organisation(org)
+                .is_some_and(|o| moved.contains(&o.kind))
+        };
         let with_returns = view.ledgers().map(|(org, _)| org);
-        let wanted = with_returns.filter(|org| self.pending.everything || self.pending.organisations.contains(org) || peers(*org));
+        let wanted = with_returns.filter(|org| {
+            self.pending.everything || self.pending.organisations.contains(org) || peers(*org)
+        });
         let mut affected: BTreeSet<OrgCode> = wanted.collect();
         if self.pending.everything {
             // Who has never returned anything can still owe something.
@@ -226,11 +260,21 @@ impl Evaluator {
         Ok(())
     }
 
-    async fn append(&self, topic: Topic, partition: u16, records: Vec<NewRecord>) -> Result<(), ApiError> {
+    async fn append(
+        &self,
+        topic: Topic,
+        partition: u16,
+        records: Vec<NewRecord>,
+    ) -> Result<(), ApiError> {
         if records.is_empty() {
             return Ok(());
         }
-        let appended = self.deps.log.append(topic, partition, records).await.map_err(|error| log_error(&error))?;
+        let appended = self
+            .deps
+            .log
+            .append(topic, partition, records)
+            .await
+            .map_err(|error| log_error(&error))?;
         let mut cut = Cut::default();
         for done in appended {
             cut.advance_past(lane_of(topic, partition), done.position.offset);
@@ -251,18 +295,40 @@ fn touched(org: OrgCode, kind: Slug, ledger: &qipp_domain::nation::Ledger, seen:
     let mut next = seen;
     let mut groups = BTreeSet::new();
     for ((_, period), history) in ledger.histories() {
-        let new: Vec<_> = history.revisions().iter().filter(|revision| revision.stamp.offset >= seen).collect();
+        let new: Vec<_> = history
+            .revisions()
+            .iter()
+            .filter(|revision| revision.stamp.offset >= seen)
+            .collect();
         let Some(last) = new.last() else { continue };
         next = next.max(last.stamp.offset + 1);
         // A marker that an earlier revision had and the new one has not moves the national value too.
-        let first = last.number.saturating_sub(u32::try_from(new.len()).unwrap_or(u32::MAX));
-        let changed = history.revisions().iter().filter(|revision| revision.number >= first);
-        groups.extend(changed.flat_map(|revision| national::markers(&revision.content)).map(|marker| (period, Group { marker, kind })));
+        let first = last
+            .number
+            .saturating_sub(u32::try_from(new.len()).unwrap_or(u32::MAX));
+        let changed = history
+            .revisions()
+            .iter()
+            .filter(|revision| revision.number >= first);
+        groups.extend(
+            changed
+                .flat_map(|revision| national::markers(&revision.content))
+                .map(|marker| (period, Group { marker, kind })),
+        );
     }
-    Touched { org, next, groups: groups.into_iter().collect() }
+    Touched {
+        org,
+        next,
+        groups: groups.into_iter().collect(),
+    }
 }
 
-fn evaluated(nation: &Nation, cut: &Cut, organisations: &[OrgCode], today: Date) -> Vec<(OrgCode, AlertFact)> {
+fn evaluated(
+    nation: &Nation,
+    cut: &Cut,
+    organisations: &[OrgCode],
+    today: Date,
+) -> Vec<(OrgCode, AlertFact)> {
     let moment = Moment::at(nation, cut.clone(), today);
     let mut facts = Vec::new();
     for org in organisations {
@@ -276,11 +342,21 @@ fn evaluated(nation: &Nation, cut: &Cut, organisations: &[OrgCode], today: Date)
 }
 
 fn record(key: &str, cause_id: String, body: &Facts) -> NewRecord {
-    let meta = Meta { cause_id, principal: WRITER.to_owned(), request_id: String::new(), writer_epoch: 0 };
-    NewRecord { key: key.as_bytes().to_vec().into(), payload: facts::encode(body, meta) }
+    let meta = Meta {
+        cause_id,
+        principal: WRITER.to_owned(),
+        request_id: String::new(),
+        writer_epoch: 0,
+    };
+    NewRecord {
+        key: key.as_bytes().to_vec().into(),
+        payload: facts::encode(body, meta),
+    }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     use qipp_api::error::Code;
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| ApiError::new(Code::Internal, "EVALUATION_FAILED", error.to_string()))

@@ -29,7 +29,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_message_bytes: 256 << 10, quorum: 0.8 }
+        Self {
+            max_message_bytes: 256 << 10,
+            quorum: 0.8,
+        }
     }
 }
 
@@ -37,7 +40,8 @@ impl Default for Config {
 #[must_use]
 pub fn build(config: Config, deps: Deps) -> (AlertsServiceServer<Alerts>, Evaluator) {
     let (evaluator, evaluated) = Evaluator::new(config, deps.clone());
-    let service = AlertsServiceServer::new(Alerts { deps, evaluated }).max_decoding_message_size(config.max_message_bytes);
+    let service = AlertsServiceServer::new(Alerts { deps, evaluated })
+        .max_decoding_message_size(config.max_message_bytes);
     (service, evaluator)
 }
 
@@ -60,7 +64,10 @@ impl AlertsService for Alerts {
         answer!(self, request, list)
     }
 
-    async fn get_alert(&self, request: Request<wire::GetAlertRequest>) -> Result<Response<wire::GetAlertResponse>, Status> {
+    async fn get_alert(
+        &self,
+        request: Request<wire::GetAlertRequest>,
+    ) -> Result<Response<wire::GetAlertResponse>, Status> {
         answer!(self, request, get)
     }
 
@@ -69,7 +76,9 @@ impl AlertsService for Alerts {
         request: Request<wire::WatchAlertsRequest>,
     ) -> Result<Response<Self::WatchAlertsStream>, Status> {
         let caller = Caller::of(&request)?;
-        let events = self.watch(&caller, request.into_inner()).map_err(|error| caller.status(error))?;
+        let events = self
+            .watch(&caller, request.into_inner())
+            .map_err(|error| caller.status(error))?;
         Ok(Response::new(events))
     }
 

@@ -29,10 +29,19 @@ pub(crate) struct Filter<'a> {
 impl<'a> Filter<'a> {
     pub(crate) fn parse(filter: Option<&'a wire::AlertFilter>) -> Result<Self, ApiError> {
         let Some(filter) = filter else {
-            return Ok(Self { org: None, rule: "", min_severity: None, node: None, open_only: false });
+            return Ok(Self {
+                org: None,
+                rule: "",
+                min_severity: None,
+                node: None,
+                open_only: false,
+            });
         };
         let tree: Option<Slug> = optional(&filter.tree, "filter.tree", "TREE_INVALID")?;
-        let node = tree.map(|tree| required(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID").map(|node| (tree, node)));
+        let node = tree.map(|tree| {
+            required(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID")
+                .map(|node| (tree, node))
+        });
         Ok(Self {
             org: optional(&filter.org_code, "filter.org_code", "ORG_CODE_INVALID")?,
             rule: &filter.rule_id,
@@ -52,13 +61,19 @@ impl<'a> Filter<'a> {
     }
 
     pub(crate) fn wants_org(&self, org: OrgCode, reference: &Reference) -> bool {
-        let below = |(tree, node)| reference.tree(tree).is_some_and(|tree| tree.was_ever_within(org, node));
+        let below = |(tree, node)| {
+            reference
+                .tree(tree)
+                .is_some_and(|tree| tree.was_ever_within(org, node))
+        };
         self.org.is_none_or(|wanted| wanted == org) && self.node.is_none_or(below)
     }
 
     fn wants(&self, alert: &Alert, standing: &Standing<'_>) -> bool {
         let rule = self.rule.is_empty() || alert.rule == self.rule;
-        let severe = self.min_severity.is_none_or(|least| standing.finding.severity >= least);
+        let severe = self
+            .min_severity
+            .is_none_or(|least| standing.finding.severity >= least);
         rule && severe && (!self.open_only || standing.is_open())
     }
 }
@@ -69,24 +84,37 @@ impl Alerts {
         caller: &Caller,
         request: wire::ListAlertsRequest,
     ) -> Result<wire::ListAlertsResponse, ApiError> {
-        self.wait_for_evaluation(caller, request.min_evaluated.as_ref()).await?;
+        self.wait_for_evaluation(caller, request.min_evaluated.as_ref())
+            .await?;
         let evaluated = self.evaluated.borrow().clone();
         let filter = Filter::parse(request.filter.as_ref())?;
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         caller.may(filter.target(), &answer.current)?;
         let mut found: Vec<(String, &Alert, Standing<'_>)> = Vec::new();
         for (org, book) in answer.nation.alert_books() {
-            if filter.wants_org(org, &answer.reference) && visible(&caller.principal, org, &answer.current) {
-                let known = book.iter().filter_map(|alert| alert.known(&answer.at).map(|standing| (alert, standing)));
+            if filter.wants_org(org, &answer.reference)
+                && visible(&caller.principal, org, &answer.current)
+            {
+                let known = book
+                    .iter()
+                    .filter_map(|alert| alert.known(&answer.at).map(|standing| (alert, standing)));
                 let wanted = known.filter(|(alert, standing)| filter.wants(alert, standing));
-                found.extend(wanted.map(|(alert, standing)| (cursor(alert, &standing), alert, standing)));
+                found.extend(
+                    wanted.map(|(alert, standing)| (cursor(alert, &standing), alert, standing)),
+                );
             }
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let (found, next_page_token) = list.take(found, |(cursor, ..)| cursor.clone());
         Ok(wire::ListAlertsResponse {
-            alerts: found.into_iter().map(|(_, alert, standing)| shown(alert, &standing, &answer.reference)).collect(),
+            alerts: found
+                .into_iter()
+                .map(|(_, alert, standing)| shown(alert, &standing, &answer.reference))
+                .collect(),
             next_page_token,
             cut: answer.wire_cut(),
             evaluated: Some(cut_to_proto(&evaluated)),
@@ -94,13 +122,27 @@ impl Alerts {
     }
 
     /// Waits until the rules have been evaluated on everything up to the cut.
-    async fn wait_for_evaluation(&self, caller: &Caller, cut: Option<&qipp_api::proto::events::v1::Cut>) -> Result<(), ApiError> {
+    async fn wait_for_evaluation(
+        &self,
+        caller: &Caller,
+        cut: Option<&qipp_api::proto::events::v1::Cut>,
+    ) -> Result<(), ApiError> {
         let Some(cut) = cut else { return Ok(()) };
         let cut: Cut = cut_from_proto(cut, "min_evaluated").map_err(ApiError::invalid)?;
         let mut evaluated = self.evaluated.clone();
         let waited = evaluated.wait_for(|done| done.includes(&cut));
-        let stopped = || ApiError::new(Code::Unavailable, "EVALUATION_STOPPED", "the rules are not evaluated any more: try again later");
-        caller.within("NOT_EVALUATED_YET", "the evaluation asked for", waited).await?.map(|_| ()).map_err(|_| stopped())
+        let stopped = || {
+            ApiError::new(
+                Code::Unavailable,
+                "EVALUATION_STOPPED",
+                "the rules are not evaluated any more: try again later",
+            )
+        };
+        caller
+            .within("NOT_EVALUATED_YET", "the evaluation asked for", waited)
+            .await?
+            .map(|_| ())
+            .map_err(|_| stopped())
     }
 
     pub(crate) async fn get(
@@ -110,11 +152,18 @@ impl Alerts {
     ) -> Result<wire::GetAlertResponse, ApiError> {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         let alert = permitted(caller, &answer.nation, &answer.current, &request.alert_id)?;
-        let standing = alert.known(&answer.at).ok_or_else(|| unknown(&request.alert_id))?;
-        let history = alert.history.iter().filter(|event| answer.at.covers(event.stamp));
+        let standing = alert
+            .known(&answer.at)
+            .ok_or_else(|| unknown(&request.alert_id))?;
+        let history = alert
+            .history
+            .iter()
+            .filter(|event| answer.at.covers(event.stamp));
         Ok(wire::GetAlertResponse {
             alert: Some(shown(alert, &standing, &answer.reference)),
-            history: history.map(|event| view::alert_event(&alert.id, event)).collect(),
+            history: history
+                .map(|event| view::alert_event(&alert.id, event))
+                .collect(),
             cut: answer.wire_cut(),
         })
     }
@@ -127,10 +176,16 @@ impl Alerts {
         let answer: Answer<'_> = self.deps.answer(caller, None).await?;
         let alert = permitted(caller, &answer.nation, &answer.current, &request.alert_id)?;
         // The last evaluation that found something: a clear or a withdrawal says what was not found.
-        let found = alert.history.iter().rev().find_map(|event| match &event.kind {
-            AlertEventKind::Evaluated(transition, finding) if is_found(*transition) => Some(finding),
-            _ => None,
-        });
+        let found = alert
+            .history
+            .iter()
+            .rev()
+            .find_map(|event| match &event.kind {
+                AlertEventKind::Evaluated(transition, finding) if is_found(*transition) => {
+                    Some(finding)
+                }
+                _ => None,
+            });
         let recorded = found.ok_or_else(|| unknown(&request.alert_id))?;
         let recomputed = qipp_rules::recompute(&answer.nation, recorded);
         Ok(wire::RecomputeAlertResponse {
@@ -152,8 +207,14 @@ impl Alerts {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
         if answer.reference.latest_marker(marker).is_none() {
-            let what = format!("{marker} is not in the catalogue: ListMarkers names the markers that there are");
-            return Err(ApiError::invalid(vec![Problem::new("UNKNOWN_MARKER", "marker", what)]));
+            let what = format!(
+                "{marker} is not in the catalogue: ListMarkers names the markers that there are"
+            );
+            return Err(ApiError::invalid(vec![Problem::new(
+                "UNKNOWN_MARKER",
+                "marker",
+                what,
+            )]));
         }
         let wanted = answer.nation.benchmarks().iter(&answer.at).filter(|value| {
             value.marker == marker
@@ -161,23 +222,37 @@ impl Alerts {
                 && from.is_none_or(|from| from <= value.period)
                 && to.is_none_or(|to| value.period <= to)
         });
-        Ok(wire::ListBenchmarksResponse { benchmarks: wanted.map(view::national_value_to_proto).collect(), cut: answer.wire_cut() })
+        Ok(wire::ListBenchmarksResponse {
+            benchmarks: wanted.map(view::national_value_to_proto).collect(),
+            cut: answer.wire_cut(),
+        })
     }
 }
 
 fn is_found(transition: Transition) -> bool {
-    matches!(transition, Transition::Raised | Transition::Updated | Transition::Suppressed)
+    matches!(
+        transition,
+        Transition::Raised | Transition::Updated | Transition::Suppressed
+    )
 }
 
 /// Newest month first, then by identifier, as a text that sorts that way.
 fn cursor(alert: &Alert, standing: &Standing<'_>) -> String {
     let period = standing.finding.period;
-    format!("{:04}{:02}-{}", 9999 - i32::from(period.year()), 12 - period.month(), alert.id)
+    format!(
+        "{:04}{:02}-{}",
+        9999 - i32::from(period.year()),
+        12 - period.month(),
+        alert.id
+    )
 }
 
 /// An alert as it is shown.
 pub(crate) fn shown(alert: &Alert, standing: &Standing<'_>, reference: &Reference) -> wire::Alert {
-    let name = reference.organisation(alert.org).map(|o| o.name.as_str()).unwrap_or_default();
+    let name = reference
+        .organisation(alert.org)
+        .map(|o| o.name.as_str())
+        .unwrap_or_default();
     view::alert(alert, name, standing)
 }
 
@@ -185,15 +260,27 @@ pub(crate) fn shown(alert: &Alert, standing: &Standing<'_>, reference: &Referenc
 ///
 /// # Errors
 /// NOT_FOUND, or PERMISSION_DENIED.
-pub(crate) fn permitted<'a>(caller: &Caller, nation: &'a Nation, current: &Reference, id: &str) -> Result<&'a Alert, ApiError> {
-    let alert = nation.alert_books().find_map(|(_, book)| book.get(id)).ok_or_else(|| unknown(id))?;
+pub(crate) fn permitted<'a>(
+    caller: &Caller,
+    nation: &'a Nation,
+    current: &Reference,
+    id: &str,
+) -> Result<&'a Alert, ApiError> {
+    let alert = nation
+        .alert_books()
+        .find_map(|(_, book)| book.get(id))
+        .ok_or_else(|| unknown(id))?;
     caller.may(Target::Organisation(alert.org), current)?;
     Ok(alert)
 }
 
 pub(crate) fn unknown(id: &str) -> ApiError {
     let id: String = id.chars().take(80).collect();
-    ApiError::new(Code::NotFound, "UNKNOWN_ALERT", format!("there is no alert `{id}`: ListAlerts names those that there are"))
+    ApiError::new(
+        Code::NotFound,
+        "UNKNOWN_ALERT",
+        format!("there is no alert `{id}`: ListAlerts names those that there are"),
+    )
 }
 
 /// Everything that is known.

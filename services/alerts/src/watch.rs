@@ -37,18 +37,33 @@ struct Watcher {
 }
 
 impl Alerts {
-    pub(crate) fn watch(&self, caller: &Caller, request: wire::WatchAlertsRequest) -> Result<Events, ApiError> {
-        let from = request.from.as_ref().map(|cut| cut_from_proto(cut, "from")).transpose().map_err(ApiError::invalid)?;
+    pub(crate) fn watch(
+        &self,
+        caller: &Caller,
+        request: wire::WatchAlertsRequest,
+    ) -> Result<Events, ApiError> {
+        let from = request
+            .from
+            .as_ref()
+            .map(|cut| cut_from_proto(cut, "from"))
+            .transpose()
+            .map_err(ApiError::invalid)?;
         let from = from.unwrap_or_default();
         let filter = Filter::parse(request.filter.as_ref())?;
-        caller.may(filter.target(), &self.deps.follower.view().reference(&LATEST))?;
+        caller.may(
+            filter.target(),
+            &self.deps.follower.view().reference(&LATEST),
+        )?;
         let partitions = self.deps.log.layout().partitions(Topic::Alerts);
         let lanes = (0..partitions).map(|partition| {
             let next = from.next(lane_of(Topic::Alerts, partition));
             self.deps.log.tail(Topic::Alerts, partition, next)
         });
         // Only the lanes of alerts count: a cut that came with a list names others too.
-        let start: Cut = from.iter().filter(|(lane, _)| lane >> 16 == u32::from(Topic::Alerts.id())).collect();
+        let start: Cut = from
+            .iter()
+            .filter(|(lane, _)| lane >> 16 == u32::from(Topic::Alerts.id()))
+            .collect();
         let watcher = Arc::new(Watcher {
             deps: self.deps.clone(),
             caller: caller.clone(),
@@ -60,7 +75,11 @@ impl Alerts {
         let events = select_all(lanes.collect::<Vec<_>>())
             .then(move |batch| {
                 let watcher = Arc::clone(&watcher);
-                async move { watcher.events(batch.map_err(|error| log_error(&error))).await }
+                async move {
+                    watcher
+                        .events(batch.map_err(|error| log_error(&error)))
+                        .await
+                }
             })
             .flat_map(futures::stream::iter)
             .take_until(shutdown.cancelled_owned())
@@ -71,18 +90,30 @@ impl Alerts {
 
 impl Watcher {
     /// The events of a batch that are for this watcher.
-    async fn events(&self, batch: Result<Vec<Record>, ApiError>) -> Vec<Result<wire::WatchAlertsResponse, Status>> {
+    async fn events(
+        &self,
+        batch: Result<Vec<Record>, ApiError>,
+    ) -> Vec<Result<wire::WatchAlertsResponse, Status>> {
         let records = match batch {
             Ok(records) => records,
             Err(error) => return vec![Err(self.caller.status(error))],
         };
-        let Some(last) = records.last() else { return Vec::new() };
-        let folded = Cut::from_iter([(lane_of(Topic::Alerts, last.position.partition), last.position.offset + 1)]);
+        let Some(last) = records.last() else {
+            return Vec::new();
+        };
+        let folded = Cut::from_iter([(
+            lane_of(Topic::Alerts, last.position.partition),
+            last.position.offset + 1,
+        )]);
         if let Err(error) = self.deps.follower.wait_for(&folded).await {
             return vec![Err(self.caller.status(wait_error(error)))];
         }
         let view = self.deps.follower.view();
-        records.iter().filter_map(|record| self.event(&view, record)).map(Ok).collect()
+        records
+            .iter()
+            .filter_map(|record| self.event(&view, record))
+            .map(Ok)
+            .collect()
     }
 
     fn event(&self, nation: &Nation, record: &Record) -> Option<wire::WatchAlertsResponse> {
@@ -101,7 +132,9 @@ impl Watcher {
         let (alert, index) = found(nation, org, lane, record.position.offset)?;
         let standing = alert.after_events(index + 1)?;
         let wanted = (filter.rule.is_empty() || alert.rule == filter.rule)
-            && filter.min_severity.is_none_or(|least| worst(alert, index) >= Some(least));
+            && filter
+                .min_severity
+                .is_none_or(|least| worst(alert, index) >= Some(least));
         wanted.then(|| wire::WatchAlertsResponse {
             alert: Some(shown(alert, &standing, &reference)),
             event: Some(view::alert_event(&alert.id, &alert.history[index])),
@@ -111,23 +144,31 @@ impl Watcher {
 
     fn closing(&self) -> Status {
         let what = "the stream has ended: connect again and pass the last cut as `from`";
-        self.caller.status(ApiError::new(Code::Unavailable, "STREAM_ENDED", what))
+        self.caller
+            .status(ApiError::new(Code::Unavailable, "STREAM_ENDED", what))
     }
 }
 
 /// The alert whose history has an entry from that position, and which entry it is. Records of alerts hold one fact each.
 fn found(nation: &Nation, org: OrgCode, lane: u32, offset: u64) -> Option<(&Alert, usize)> {
     nation.alerts(org)?.iter().find_map(|alert| {
-        let index = alert.history.iter().position(|event| event.stamp.lane == lane && event.stamp.offset == offset)?;
+        let index = alert
+            .history
+            .iter()
+            .position(|event| event.stamp.lane == lane && event.stamp.offset == offset)?;
         Some((alert, index))
     })
 }
 
 /// The worst severity that an alert has had: who was told that it was raised is told that it cleared.
 fn worst(alert: &Alert, index: usize) -> Option<Severity> {
-    let severities = alert.history.iter().take(index + 1).filter_map(|event| match &event.kind {
-        AlertEventKind::Evaluated(_, finding) => Some(finding.severity),
-        AlertEventKind::Acted(_) => None,
-    });
+    let severities = alert
+        .history
+        .iter()
+        .take(index + 1)
+        .filter_map(|event| match &event.kind {
+            AlertEventKind::Evaluated(_, finding) => Some(finding.severity),
+            AlertEventKind::Acted(_) => None,
+        });
     severities.max()
 }

@@ -23,14 +23,19 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_message_bytes: 4 << 20, max_in_flight: 256, max_changes: 1_000 }
+        Self {
+            max_message_bytes: 4 << 20,
+            max_in_flight: 256,
+            max_changes: 1_000,
+        }
     }
 }
 
 /// Builds the service.
 #[must_use]
 pub fn build(config: Config, deps: Deps) -> IntakeServiceServer<Intake> {
-    IntakeServiceServer::new(Intake { config, deps }).max_decoding_message_size(config.max_message_bytes)
+    IntakeServiceServer::new(Intake { config, deps })
+        .max_decoding_message_size(config.max_message_bytes)
 }
 
 /// The service.
@@ -49,10 +54,15 @@ impl IntakeService for Intake {
         request: Request<wire::SubmitReturnRequest>,
     ) -> Result<Response<wire::SubmitReturnResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let wire::SubmitReturnRequest { r#return, validate_only } = request.into_inner();
+        let wire::SubmitReturnRequest {
+            r#return,
+            validate_only,
+        } = request.into_inner();
         let receipt = self.submit(&caller, r#return.as_ref(), validate_only).await;
         let receipt = receipt.map_err(|error| caller.status(error))?;
-        Ok(Response::new(wire::SubmitReturnResponse { receipt: Some(receipt) }))
+        Ok(Response::new(wire::SubmitReturnResponse {
+            receipt: Some(receipt),
+        }))
     }
 
     async fn submit_returns(
@@ -60,7 +70,9 @@ impl IntakeService for Intake {
         request: Request<Streaming<wire::SubmitReturnsRequest>>,
     ) -> Result<Response<Self::SubmitReturnsStream>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.clone().submit_stream(caller, request.into_inner())))
+        Ok(Response::new(
+            self.clone().submit_stream(caller, request.into_inner()),
+        ))
     }
 
     async fn submit_scheme(
@@ -68,9 +80,14 @@ impl IntakeService for Intake {
         request: Request<wire::SubmitSchemeRequest>,
     ) -> Result<Response<wire::SubmitSchemeResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let wire::SubmitSchemeRequest { scheme, validate_only } = request.into_inner();
+        let wire::SubmitSchemeRequest {
+            scheme,
+            validate_only,
+        } = request.into_inner();
         let receipt = self.register(&caller, scheme.as_ref(), validate_only).await;
         let receipt = receipt.map_err(|error| caller.status(error))?;
-        Ok(Response::new(wire::SubmitSchemeResponse { receipt: Some(receipt) }))
+        Ok(Response::new(wire::SubmitSchemeResponse {
+            receipt: Some(receipt),
+        }))
     }
 }

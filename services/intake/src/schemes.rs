@@ -29,21 +29,52 @@ impl Intake {
         validate_only: bool,
     ) -> Result<wire::Receipt, ApiError> {
         let Some(sent) = sent else {
-            let problem = Problem::new("SCHEME_MISSING", "scheme", "the request holds no scheme: put it into `scheme`");
+            let problem = Problem::new(
+                "SCHEME_MISSING",
+                "scheme",
+                "the request holds no scheme: put it into `scheme`",
+            );
             return Err(ApiError::invalid(vec![problem]));
         };
         let ((scheme, precondition), warnings) = self.validated_scheme(caller, sent)?;
-        let mut receipt = wire::Receipt { warnings: warnings.iter().map(view::problem).collect(), ..wire::Receipt::default() };
+        let mut receipt = wire::Receipt {
+            warnings: warnings.iter().map(view::problem).collect(),
+            ..wire::Receipt::default()
+        };
         if validate_only || self.remembers_scheme(&scheme, &precondition) {
-            let (kind, number) = view::decision(decide(&self.deps.follower.view(), &scheme, &precondition, u64::MAX));
+            let (kind, number) = view::decision(decide(
+                &self.deps.follower.view(),
+                &scheme,
+                &precondition,
+                u64::MAX,
+            ));
             (receipt.decision, receipt.revision) = (kind.into(), number);
             return Ok(receipt);
         }
-        let cause = format!("{}/scheme/{}/{}", scheme.org, scheme.id, precondition.idempotency_key);
-        let fact = ReturnFact::Scheme { scheme: scheme.clone(), precondition: precondition.clone() };
-        let written =
-            self.deps.append(caller, Topic::Returns, scheme.org.as_str(), cause, &Facts::Returns(vec![fact])).await?;
-        let decision = decide(&self.deps.follower.view(), &scheme, &precondition, written.position.offset);
+        let cause = format!(
+            "{}/scheme/{}/{}",
+            scheme.org, scheme.id, precondition.idempotency_key
+        );
+        let fact = ReturnFact::Scheme {
+            scheme: scheme.clone(),
+            precondition: precondition.clone(),
+        };
+        let written = self
+            .deps
+            .append(
+                caller,
+                Topic::Returns,
+                scheme.org.as_str(),
+                cause,
+                &Facts::Returns(vec![fact]),
+            )
+            .await?;
+        let decision = decide(
+            &self.deps.follower.view(),
+            &scheme,
+            &precondition,
+            written.position.offset,
+        );
         let (kind, number) = view::decision(decision);
         (receipt.decision, receipt.revision) = (kind.into(), number);
         receipt.position = Some(written.wire_position());
@@ -60,21 +91,33 @@ impl Intake {
         let draft = scheme_draft(sent);
         let view = self.deps.follower.view();
         let reference = view.reference(&KnownAt::Latest);
-        caller.may(draft.org.map_or(Target::None, Target::Organisation), &reference)?;
+        caller.may(
+            draft.org.map_or(Target::None, Target::Organisation),
+            &reference,
+        )?;
         let ledger = draft.org.and_then(|org| view.ledger(org));
-        let against = Against { reference: &reference, ledger, today: self.deps.today() };
+        let against = Against {
+            reference: &reference,
+            ledger,
+            today: self.deps.today(),
+        };
         validate_scheme(draft, &against).map_err(ApiError::invalid)
     }
 
     fn remembers_scheme(&self, scheme: &Scheme, precondition: &Precondition) -> bool {
         let view = self.deps.follower.view();
-        let history = view.ledger(scheme.org).and_then(|ledger| ledger.scheme_history(scheme.id));
+        let history = view
+            .ledger(scheme.org)
+            .and_then(|ledger| ledger.scheme_history(scheme.id));
         history.is_some_and(|history| history.remembers(precondition, scheme))
     }
 }
 
 fn decide(nation: &Nation, scheme: &Scheme, precondition: &Precondition, offset: u64) -> Decision {
-    match nation.ledger(scheme.org).and_then(|ledger| ledger.scheme_history(scheme.id)) {
+    match nation
+        .ledger(scheme.org)
+        .and_then(|ledger| ledger.scheme_history(scheme.id))
+    {
         Some(history) => history.decide_before(offset, precondition, scheme),
         None => History::default().decide(precondition, scheme),
     }

@@ -40,7 +40,11 @@ impl Intake {
         validate_only: bool,
     ) -> Result<wire::Receipt, ApiError> {
         let Some(sent) = sent else {
-            let problem = Problem::new("RETURN_MISSING", "return", "the request holds no return: put it into `return`");
+            let problem = Problem::new(
+                "RETURN_MISSING",
+                "return",
+                "the request holds no return: put it into `return`",
+            );
             return Err(ApiError::invalid(vec![problem]));
         };
         let (ret, warnings) = self.validated(caller, return_draft(sent))?;
@@ -51,28 +55,47 @@ impl Intake {
         }
         let key = ret.org.to_string();
         let facts = Facts::Returns(vec![ReturnFact::Return(ret.clone())]);
-        let cause = format!("{}/{}/{}/{}", ret.org, dataset(&ret).name(), ret.period, ret.precondition.idempotency_key);
-        let written = self.deps.append(caller, Topic::Returns, &key, cause, &facts).await?;
+        let cause = format!(
+            "{}/{}/{}/{}",
+            ret.org,
+            dataset(&ret).name(),
+            ret.period,
+            ret.precondition.idempotency_key
+        );
+        let written = self
+            .deps
+            .append(caller, Topic::Returns, &key, cause, &facts)
+            .await?;
         let view = self.deps.follower.view();
         let decision = decide(&view, &ret, written.position.offset);
         Ok(self.receipt(&view, &ret, decision, Some(&written), warnings))
     }
 
     /// Who may, before what is wrong: a stranger learns nothing about an organisation's faults.
-    fn validated(&self, caller: &Caller, draft: ReturnDraft) -> Result<(Return, Vec<Problem>), ApiError> {
+    fn validated(
+        &self,
+        caller: &Caller,
+        draft: ReturnDraft,
+    ) -> Result<(Return, Vec<Problem>), ApiError> {
         let view = self.deps.follower.view();
         let reference = view.reference(&KnownAt::Latest);
         let target = draft.org.map_or(Target::None, Target::Organisation);
         caller.may(target, &reference)?;
         let ledger = draft.org.and_then(|org| view.ledger(org));
-        let against = Against { reference: &reference, ledger, today: self.deps.today() };
+        let against = Against {
+            reference: &reference,
+            ledger,
+            today: self.deps.today(),
+        };
         validate_return(draft, &against).map_err(ApiError::invalid)
     }
 
     /// Is the answer known for good, so that no record is needed?
     fn is_remembered(&self, ret: &Return) -> bool {
         let view = self.deps.follower.view();
-        let history = view.ledger(ret.org).and_then(|ledger| ledger.history(dataset(ret), ret.period));
+        let history = view
+            .ledger(ret.org)
+            .and_then(|ledger| ledger.history(dataset(ret), ret.period));
         history.is_some_and(|history| history.remembers(&ret.precondition, &ret.content))
     }
 
@@ -84,10 +107,16 @@ impl Intake {
         written: Option<&Written>,
         warnings: Vec<Problem>,
     ) -> wire::Receipt {
-        let history = nation.ledger(ret.org).and_then(|ledger| ledger.history(dataset(ret), ret.period));
-        let revisions: &[Revision<ReturnContent>] = history.map_or(&[], |history| history.revisions());
+        let history = nation
+            .ledger(ret.org)
+            .and_then(|ledger| ledger.history(dataset(ret), ret.period));
+        let revisions: &[Revision<ReturnContent>] =
+            history.map_or(&[], |history| history.revisions());
         let (kind, number) = view::decision(decision);
-        let before = number.checked_sub(1).and_then(|n| revisions.iter().find(|r| r.number == n)).map(|r| &r.content);
+        let before = number
+            .checked_sub(1)
+            .and_then(|n| revisions.iter().find(|r| r.number == n))
+            .map(|r| &r.content);
         let listed = match decision {
             Decision::Accepted(_) => changes(before, &ret.content, self.config.max_changes),
             // What the sender has to reconcile with: the current revision against what was sent.
@@ -97,13 +126,24 @@ impl Intake {
             }
             Decision::Repeat(_) => Vec::new(),
         };
-        let held = revisions.iter().find(|r| r.number == number).filter(|_| matches!(decision, Decision::Repeat(_)));
+        let held = revisions
+            .iter()
+            .find(|r| r.number == number)
+            .filter(|_| matches!(decision, Decision::Repeat(_)));
         wire::Receipt {
             decision: kind.into(),
             revision: number,
-            position: written.map(Written::wire_position).or_else(|| held.and_then(|r| qipp_api::cut::stamp_to_proto(r.stamp))),
-            cut: written.map(|w| cut_to_proto(&w.cut)).or_else(|| held.map(|r| cut_to_proto(&including(r)))),
-            received_at: written.map(|w| w.time_ms).or(held.map(|r| r.stamp.time_ms)).map(time_to_text).unwrap_or_default(),
+            position: written
+                .map(Written::wire_position)
+                .or_else(|| held.and_then(|r| qipp_api::cut::stamp_to_proto(r.stamp))),
+            cut: written
+                .map(|w| cut_to_proto(&w.cut))
+                .or_else(|| held.map(|r| cut_to_proto(&including(r)))),
+            received_at: written
+                .map(|w| w.time_ms)
+                .or(held.map(|r| r.stamp.time_ms))
+                .map(time_to_text)
+                .unwrap_or_default(),
             warnings: warnings.iter().map(view::problem).collect(),
             changes: listed.into_iter().map(|c| view::change(&c)).collect(),
         }
@@ -114,7 +154,11 @@ impl Intake {
     ///
     /// On shutdown no more are read, what was read is answered, and the stream then ends with an error, so that it can't be taken for
     /// complete.
-    pub(crate) fn submit_stream(self, caller: Caller, requests: tonic::Streaming<wire::SubmitReturnsRequest>) -> Answers {
+    pub(crate) fn submit_stream(
+        self,
+        caller: Caller,
+        requests: tonic::Streaming<wire::SubmitReturnsRequest>,
+    ) -> Answers {
         let in_flight = self.config.max_in_flight;
         let shutdown = self.deps.shutdown.clone();
         let closing_caller = caller.clone();
@@ -139,7 +183,11 @@ impl Intake {
         mut caller: Caller,
         request: wire::SubmitReturnsRequest,
     ) -> Result<wire::SubmitReturnsResponse, Status> {
-        let wire::SubmitReturnsRequest { sequence, r#return, validate_only } = request;
+        let wire::SubmitReturnsRequest {
+            sequence,
+            r#return,
+            validate_only,
+        } = request;
         caller.deadline = Instant::now() + PER_RETURN;
         let result = match self.submit(&caller, r#return.as_ref(), validate_only).await {
             Ok(receipt) => wire::submit_returns_response::Result::Receipt(receipt),
@@ -150,7 +198,10 @@ impl Intake {
             // A fault of ours ends the stream: the sender goes on from the first return without an answer.
             Err(error) => return Err(caller.status(error)),
         };
-        Ok(wire::SubmitReturnsResponse { sequence, result: Some(result) })
+        Ok(wire::SubmitReturnsResponse {
+            sequence,
+            result: Some(result),
+        })
     }
 }
 
@@ -158,11 +209,19 @@ fn rejection(error: &ApiError) -> wire::Rejection {
     let mut problems: Vec<wire::Problem> = error
         .problems
         .iter()
-        .map(|p| wire::Problem { code: p.code.to_string(), field: p.field.clone(), description: p.description.clone() })
+        .map(|p| wire::Problem {
+            code: p.code.to_string(),
+            field: p.field.clone(),
+            description: p.description.clone(),
+        })
         .collect();
     if problems.is_empty() {
         let (code, field) = (error.reason.to_string(), "return.org_code".to_owned());
-        problems.push(wire::Problem { code, field, description: error.message.clone() });
+        problems.push(wire::Problem {
+            code,
+            field,
+            description: error.message.clone(),
+        });
     }
     wire::Rejection { problems }
 }
@@ -172,7 +231,9 @@ fn dataset(ret: &Return) -> Dataset {
 }
 
 fn decide(nation: &Nation, ret: &Return, offset: u64) -> Decision {
-    let history = nation.ledger(ret.org).and_then(|ledger| ledger.history(dataset(ret), ret.period));
+    let history = nation
+        .ledger(ret.org)
+        .and_then(|ledger| ledger.history(dataset(ret), ret.period));
     match history {
         Some(history) => history.decide_before(offset, &ret.precondition, &ret.content),
         None => History::default().decide(&ret.precondition, &ret.content),
@@ -181,5 +242,7 @@ fn decide(nation: &Nation, ret: &Return, offset: u64) -> Decision {
 
 /// A cut that includes a revision.
 fn including<C>(revision: &Revision<C>) -> Cut {
-    [(revision.stamp.lane, revision.stamp.offset + 1)].into_iter().collect()
+    [(revision.stamp.lane, revision.stamp.offset + 1)]
+        .into_iter()
+        .collect()
 }

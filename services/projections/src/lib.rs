@@ -9,7 +9,9 @@ mod series;
 mod status;
 
 use qipp_api::proto::projections::v1 as wire;
-use qipp_api::proto::projections::v1::projections_service_server::{ProjectionsService, ProjectionsServiceServer};
+use qipp_api::proto::projections::v1::projections_service_server::{
+    ProjectionsService, ProjectionsServiceServer,
+};
 use qipp_serving::{Deps, answer};
 use tonic::{Request, Response, Status};
 
@@ -22,14 +24,17 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_message_bytes: 256 << 10 }
+        Self {
+            max_message_bytes: 256 << 10,
+        }
     }
 }
 
 /// Builds the service.
 #[must_use]
 pub fn build(config: Config, deps: Deps) -> ProjectionsServiceServer<Projections> {
-    ProjectionsServiceServer::new(Projections { deps }).max_decoding_message_size(config.max_message_bytes)
+    ProjectionsServiceServer::new(Projections { deps })
+        .max_decoding_message_size(config.max_message_bytes)
 }
 
 /// The service.
@@ -40,7 +45,10 @@ pub struct Projections {
 
 #[tonic::async_trait]
 impl ProjectionsService for Projections {
-    async fn get_series(&self, request: Request<wire::GetSeriesRequest>) -> Result<Response<wire::GetSeriesResponse>, Status> {
+    async fn get_series(
+        &self,
+        request: Request<wire::GetSeriesRequest>,
+    ) -> Result<Response<wire::GetSeriesResponse>, Status> {
         answer!(self, request, series)
     }
 
@@ -79,7 +87,10 @@ impl ProjectionsService for Projections {
         answer!(self, request, roll_ups)
     }
 
-    async fn get_status(&self, request: Request<wire::GetStatusRequest>) -> Result<Response<wire::GetStatusResponse>, Status> {
+    async fn get_status(
+        &self,
+        request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
         answer!(self, request, status)
     }
 }

@@ -6,8 +6,8 @@ use qipp_api::names::dataset_from_proto;
 use qipp_api::proto::events::v1::Dataset as Wire;
 use qipp_api::proto::projections::v1 as wire;
 use qipp_api::view;
-use qipp_domain::{Dataset, OrgCode, Period};
 use qipp_domain::validate::Problem;
+use qipp_domain::{Dataset, OrgCode, Period};
 use qipp_serving::Caller;
 use qipp_serving::field::required;
 
@@ -26,11 +26,18 @@ impl Projections {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;
-        let history = answer.nation.ledger(org).and_then(|ledger| ledger.history(dataset, period));
+        let history = answer
+            .nation
+            .ledger(org)
+            .and_then(|ledger| ledger.history(dataset, period));
         let revisions = history.map_or(&[][..], |history| history.revisions());
-        let known = revisions.iter().filter(|revision| answer.at.covers(revision.stamp));
+        let known = revisions
+            .iter()
+            .filter(|revision| answer.at.covers(revision.stamp));
         Ok(wire::ListRevisionsResponse {
-            revisions: known.map(|revision| view::revision(org, period, revision)).collect(),
+            revisions: known
+                .map(|revision| view::revision(org, period, revision))
+                .collect(),
             cut: answer.wire_cut(),
         })
     }

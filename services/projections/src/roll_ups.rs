@@ -31,16 +31,39 @@ impl Projections {
         let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
         let day: Option<Date> = optional(&request.structure_date, "structure_date", "DAY_INVALID")?;
         let structure = structure(request.structure, day, self.deps.today())?;
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         let known = known_tree(answer, tree)?;
         caller.may(Target::None, &answer.current)?;
-        let query = Query { tree: known, level, marker, parts, from, to, structure, sources: request.include_sources };
-        let cells = roll_up(&answer.nation, &answer.reference, &answer.at, &query, |_| true);
-        let visible = cells.into_iter().filter(|(key, _)| visible_node(&caller.principal, tree, key.group, &answer.current));
+        let query = Query {
+            tree: known,
+            level,
+            marker,
+            parts,
+            from,
+            to,
+            structure,
+            sources: request.include_sources,
+        };
+        let cells = roll_up(
+            &answer.nation,
+            &answer.reference,
+            &answer.at,
+            &query,
+            |_| true,
+        );
+        let visible = cells
+            .into_iter()
+            .filter(|(key, _)| visible_node(&caller.principal, tree, key.group, &answer.current));
         let (cells, next_page_token) = list.take(visible, |(key, _)| cursor(key));
         Ok(wire::ListRollUpsResponse {
-            cells: cells.into_iter().map(|(key, partial)| cell(answer, &key, &partial)).collect(),
+            cells: cells
+                .into_iter()
+                .map(|(key, partial)| cell(answer, &key, &partial))
+                .collect(),
             next_page_token,
             cut: answer.wire_cut(),
         })
@@ -54,8 +77,11 @@ impl Projections {
         let dataset = dataset(request.dataset)?;
         let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
         let tree: Option<Slug> = optional(&request.tree, "tree", "TREE_INVALID")?;
-        let node: Option<OrgCode> = tree.map(|_| required(&request.node_code, "node_code", "ORG_CODE_INVALID")).transpose()?;
-        let today: Date = optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
+        let node: Option<OrgCode> = tree
+            .map(|_| required(&request.node_code, "node_code", "ORG_CODE_INVALID"))
+            .transpose()?;
+        let today: Date =
+            optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         let target = match (tree, node) {
             (Some(tree), Some(node)) => Target::Node { tree, node },
@@ -67,11 +93,20 @@ impl Projections {
             (Some(tree), Some(node)) => tree.is_within(org, node, period.last_day()),
             _ => true,
         };
-        let found: Vec<Submission> = submissions(&answer.nation, &answer.reference, &answer.at, dataset, period, today)
-            .into_iter()
-            .filter(|s| within(s.org) && caller.sees(s.org, &answer.current))
-            .collect();
-        let count = |state: State| u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX);
+        let found: Vec<Submission> = submissions(
+            &answer.nation,
+            &answer.reference,
+            &answer.at,
+            dataset,
+            period,
+            today,
+        )
+        .into_iter()
+        .filter(|s| within(s.org) && caller.sees(s.org, &answer.current))
+        .collect();
+        let count = |state: State| {
+            u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX)
+        };
         let due = answer.reference.deadline(dataset, period);
         Ok(wire::GetCompletenessResponse {
             due: due.map(|day| day.to_string()).unwrap_or_default(),
@@ -102,7 +137,10 @@ fn cursor(key: &CellKey) -> String {
 }
 
 fn cell(answer: &Answer<'_>, key: &CellKey, partial: &Partial) -> wire::RollUpCell {
-    let name = key.group.and_then(|code| answer.reference.organisation(code)).map(|o| o.name.clone());
+    let name = key
+        .group
+        .and_then(|code| answer.reference.organisation(code))
+        .map(|o| o.name.clone());
     view::roll_up_cell(key, &name.unwrap_or_default(), partial)
 }
 
@@ -116,7 +154,10 @@ fn submission(submission: &Submission) -> wire::Submission {
     wire::Submission {
         org_code: submission.org.to_string(),
         state: state.into(),
-        received_at: submission.received.map(|stamp| time_to_text(stamp.time_ms)).unwrap_or_default(),
+        received_at: submission
+            .received
+            .map(|stamp| time_to_text(stamp.time_ms))
+            .unwrap_or_default(),
         working_days_late: submission.working_days_late,
         revisions: submission.revisions,
     }

@@ -24,7 +24,10 @@ impl Projections {
         let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
         let tree: Option<Slug> = optional(&request.tree, "tree", "TREE_INVALID")?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
-        let target = tree.map_or(Target::Organisation(node), |tree| Target::Node { tree, node });
+        let target = tree.map_or(Target::Organisation(node), |tree| Target::Node {
+            tree,
+            node,
+        });
         caller.may(target, &answer.current)?;
         known_organisation(&answer, node)?;
         let found = match tree {
@@ -33,15 +36,28 @@ impl Projections {
         };
         let missing = self.missing(&answer, &found.members, period);
         let position = view::savings_position(period, &found.position, &missing, &found.schemes);
-        Ok(wire::GetSavingsPositionResponse { position: Some(position), cut: answer.wire_cut() })
+        Ok(wire::GetSavingsPositionResponse {
+            position: Some(position),
+            cut: answer.wire_cut(),
+        })
     }
 
     /// The organisations that owed the month's savings and did not send it.
     fn missing(&self, answer: &Answer<'_>, members: &[OrgCode], period: Period) -> Vec<OrgCode> {
-        let owed = members.iter().filter(|org| answer.reference.owes(**org, Dataset::Savings, period));
+        let owed = members
+            .iter()
+            .filter(|org| answer.reference.owes(**org, Dataset::Savings, period));
         let due = answer.reference.deadline(Dataset::Savings, period);
         owed.filter(|org| {
-            let found = submission(&answer.nation, &answer.at, **org, Dataset::Savings, period, due, self.deps.today());
+            let found = submission(
+                &answer.nation,
+                &answer.at,
+                **org,
+                Dataset::Savings,
+                period,
+                due,
+                self.deps.today(),
+            );
             matches!(found.state, State::Missing | State::NotYetDue)
         })
         .copied()
@@ -54,12 +70,20 @@ impl Projections {
         request: wire::ListSchemesRequest,
     ) -> Result<wire::ListSchemesResponse, ApiError> {
         let org: OrgCode = required(&request.org_code, "org_code", "ORG_CODE_INVALID")?;
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(answer, org)?;
-        let schemes = answer.nation.ledger(org).into_iter().flat_map(|ledger| ledger.schemes(&answer.at));
-        let (schemes, next_page_token) = list.take(schemes, |revision| revision.content.id.to_string());
+        let schemes = answer
+            .nation
+            .ledger(org)
+            .into_iter()
+            .flat_map(|ledger| ledger.schemes(&answer.at));
+        let (schemes, next_page_token) =
+            list.take(schemes, |revision| revision.content.id.to_string());
         Ok(wire::ListSchemesResponse {
             schemes: schemes.into_iter().map(view::scheme_standing).collect(),
             next_page_token,
@@ -75,9 +99,24 @@ struct Found {
 }
 
 fn of_organisation(answer: &Answer<'_>, org: OrgCode, period: Period) -> Found {
-    let empty = || (Position { organisations: 1, ..Position::default() }, Vec::new());
-    let (position, schemes) = answer.nation.ledger(org).map_or_else(empty, |ledger| position(ledger, period, &answer.at));
-    Found { position, schemes, members: vec![org] }
+    let empty = || {
+        (
+            Position {
+                organisations: 1,
+                ..Position::default()
+            },
+            Vec::new(),
+        )
+    };
+    let (position, schemes) = answer
+        .nation
+        .ledger(org)
+        .map_or_else(empty, |ledger| position(ledger, period, &answer.at));
+    Found {
+        position,
+        schemes,
+        members: vec![org],
+    }
 }
 
 /// Everybody at and below the node in the month, who owes savings or has sent some.
@@ -85,13 +124,29 @@ fn below(answer: &Answer<'_>, tree: &Tree, node: OrgCode, period: Period) -> Fou
     let day = period.last_day();
     let takes_part = |org: &OrgCode| {
         answer.reference.owes(*org, Dataset::Savings, period)
-            || answer.nation.ledger(*org).is_some_and(|ledger| ledger.periods(Dataset::Savings, &answer.at).next().is_some())
+            || answer.nation.ledger(*org).is_some_and(|ledger| {
+                ledger
+                    .periods(Dataset::Savings, &answer.at)
+                    .next()
+                    .is_some()
+            })
     };
-    let members: Vec<OrgCode> = tree.members().filter(|org| tree.is_within(*org, node, day)).filter(takes_part).collect();
-    let sum = members.iter().filter_map(|org| answer.nation.ledger(*org)).fold(Position::default(), |sum, ledger| {
-        sum.add(&position(ledger, period, &answer.at).0)
-    });
-    Found { position: sum, schemes: Vec::new(), members }
+    let members: Vec<OrgCode> = tree
+        .members()
+        .filter(|org| tree.is_within(*org, node, day))
+        .filter(takes_part)
+        .collect();
+    let sum = members
+        .iter()
+        .filter_map(|org| answer.nation.ledger(*org))
+        .fold(Position::default(), |sum, ledger| {
+            sum.add(&position(ledger, period, &answer.at).0)
+        });
+    Found {
+        position: sum,
+        schemes: Vec::new(),
+        members,
+    }
 }
 
 /// The tree of that name.
@@ -100,6 +155,10 @@ fn below(answer: &Answer<'_>, tree: &Tree, node: OrgCode, period: Period) -> Fou
 /// NOT_FOUND when there was none at the moment that is read.
 pub(crate) fn known_tree<'a>(answer: &'a Answer<'_>, name: Slug) -> Result<&'a Tree, ApiError> {
     answer.reference.tree(name).ok_or_else(|| {
-        ApiError::new(Code::NotFound, "UNKNOWN_TREE", format!("there is no tree `{name}`: ListTrees names those that there are"))
+        ApiError::new(
+            Code::NotFound,
+            "UNKNOWN_TREE",
+            format!("there is no tree `{name}`: ListTrees names those that there are"),
+        )
     })
 }

@@ -25,7 +25,8 @@ impl Projections {
     ) -> Result<wire::GetSeriesResponse, ApiError> {
         let org: OrgCode = required(&request.org_code, "org_code", "ORG_CODE_INVALID")?;
         let marker: MarkerCode = required(&request.marker, "marker", "MARKER_INVALID")?;
-        let breakdown: Option<Breakdown> = optional(&request.breakdown, "breakdown", "BREAKDOWN_INVALID")?;
+        let breakdown: Option<Breakdown> =
+            optional(&request.breakdown, "breakdown", "BREAKDOWN_INVALID")?;
         let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
         let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
         let structure = structure(request.structure, None, self.deps.today())?;
@@ -33,15 +34,23 @@ impl Projections {
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;
         if answer.reference.latest_marker(marker).is_none() {
-            let what = format!("{marker} is not in the catalogue: ListMarkers names the markers that there are");
+            let what = format!(
+                "{marker} is not in the catalogue: ListMarkers names the markers that there are"
+            );
             return Err(ApiError::new(Code::NotFound, "UNKNOWN_MARKER", what));
         }
         let key = SeriesKey { marker, breakdown };
         let points = match span(answer.nation.ledger(org), &answer.at, from, to)? {
             None => Vec::new(),
-            Some((from, to)) => {
-                rollup::series(&answer.nation, &answer.reference, &answer.at, org, key, from.to(to), structure)
-            }
+            Some((from, to)) => rollup::series(
+                &answer.nation,
+                &answer.reference,
+                &answer.at,
+                org,
+                key,
+                from.to(to),
+                structure,
+            ),
         };
         Ok(wire::GetSeriesResponse {
             org_code: request.org_code,
@@ -54,14 +63,28 @@ impl Projections {
 }
 
 /// The months asked for; open ends are those of the organisation's own returns.
-fn span(ledger: Option<&Ledger>, at: &KnownAt, from: Option<Period>, to: Option<Period>) -> Result<Option<(Period, Period)>, ApiError> {
-    let mut periods = ledger.into_iter().flat_map(|held| held.periods(Dataset::Quality, at));
+fn span(
+    ledger: Option<&Ledger>,
+    at: &KnownAt,
+    from: Option<Period>,
+    to: Option<Period>,
+) -> Result<Option<(Period, Period)>, ApiError> {
+    let mut periods = ledger
+        .into_iter()
+        .flat_map(|held| held.periods(Dataset::Quality, at));
     let first = periods.next();
     let last = periods.next_back().or(first);
-    let (Some(from), Some(to)) = (from.or(first), to.or(last)) else { return Ok(None) };
+    let (Some(from), Some(to)) = (from.or(first), to.or(last)) else {
+        return Ok(None);
+    };
     if to.months_since(from) >= MAX_MONTHS {
-        let what = format!("{from} to {to} is more than {MAX_MONTHS} months: ask for less at a time");
-        return Err(ApiError::invalid(vec![Problem::new("RANGE_TOO_LONG", "to", what)]));
+        let what =
+            format!("{from} to {to} is more than {MAX_MONTHS} months: ask for less at a time");
+        return Err(ApiError::invalid(vec![Problem::new(
+            "RANGE_TOO_LONG",
+            "to",
+            what,
+        )]));
     }
     Ok(Some((from, to)))
 }
@@ -76,7 +99,11 @@ pub(crate) fn structure(value: i32, day: Option<Date>, today: Date) -> Result<St
         Ok(wire::Structure::AsItIs) => Ok(Structure::AsItIs(day.unwrap_or(today))),
         Err(_) => {
             let what = "not a structure: AS_IT_WAS or AS_IT_IS";
-            Err(ApiError::invalid(vec![Problem::new("STRUCTURE_INVALID", "structure", what)]))
+            Err(ApiError::invalid(vec![Problem::new(
+                "STRUCTURE_INVALID",
+                "structure",
+                what,
+            )]))
         }
     }
 }

@@ -22,15 +22,30 @@ impl Projections {
         let (cut, counts, (first, last), parked) = {
             let answer = self.deps.answer(caller, request.read.as_ref()).await?;
             caller.may(Target::None, &answer.current)?;
-            let is_visible = |p: &Parked| p.key.parse().map_or(true, |org| caller.sees(org, &answer.current));
-            let parked: Vec<wire::Parked> = all_parked.into_iter().filter(is_visible).map(shown).collect();
-            (answer.cut.clone(), answer.nation.counts(), span(&answer.nation), parked)
+            let is_visible = |p: &Parked| {
+                p.key
+                    .parse()
+                    .map_or(true, |org| caller.sees(org, &answer.current))
+            };
+            let parked: Vec<wire::Parked> = all_parked
+                .into_iter()
+                .filter(is_visible)
+                .map(shown)
+                .collect();
+            (
+                answer.cut.clone(),
+                answer.nation.counts(),
+                span(&answer.nation),
+                parked,
+            )
         };
         let digest = if request.digest {
             check_digest(&caller.principal).map_err(denied)?;
             let follower = self.deps.follower.clone();
             let computed = tokio::task::spawn_blocking(move || follower.digest()).await;
-            computed.map_err(|error| ApiError::new(Code::Internal, "DIGEST_FAILED", error.to_string()))?
+            computed.map_err(|error| {
+                ApiError::new(Code::Internal, "DIGEST_FAILED", error.to_string())
+            })?
         } else {
             String::new()
         };
@@ -54,7 +69,11 @@ impl Projections {
 }
 
 fn shown(parked: Parked) -> wire::Parked {
-    wire::Parked { key: parked.key, position: stamp_to_proto(parked.stamp), reason: parked.reason }
+    wire::Parked {
+        key: parked.key,
+        position: stamp_to_proto(parked.stamp),
+        reason: parked.reason,
+    }
 }
 
 fn span(nation: &Nation) -> (Option<Period>, Option<Period>) {

@@ -26,13 +26,23 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Reach {
     /// Address of the service.
-    #[arg(long, global = true, env = "QIPP_SERVER", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        global = true,
+        env = "QIPP_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
     pub server: String,
     /// File with the key to call with. Else the environment variable QIPP_KEY, else the local key of the verb's role.
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Where `qipp serve` keeps its data: the local keys are there.
-    #[arg(long, global = true, env = "QIPP_DATA_DIR", default_value = "qipp-data")]
+    #[arg(
+        long,
+        global = true,
+        env = "QIPP_DATA_DIR",
+        default_value = "qipp-data"
+    )]
     pub data_dir: PathBuf,
     /// Give up on a call after so many seconds.
     #[arg(long, global = true, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -48,8 +58,12 @@ impl Reach {
     /// # Errors
     /// When there is no key, or the address is none.
     pub fn client(&self, role: Role) -> Result<Client, exit::Failure> {
-        let key = keys::find(self.key_file.as_deref(), &self.data_dir, role)
-            .map_err(|error| exit::Failure { code: exit::DENIED, error })?;
+        let key = keys::find(self.key_file.as_deref(), &self.data_dir, role).map_err(|error| {
+            exit::Failure {
+                code: exit::DENIED,
+                error,
+            }
+        })?;
         Client::new(&self.server, &key, Duration::from_secs(self.timeout))
     }
 }
@@ -125,7 +139,9 @@ fn parse_log(text: &str) -> Result<LogKind, String> {
     match text {
         "embedded" => Ok(LogKind::Embedded),
         "memory" => Ok(LogKind::Memory),
-        _ if text.starts_with("kafka:") => Err("this build has no Kafka log yet: use `embedded` (one machine) or `memory`".to_owned()),
+        _ if text.starts_with("kafka:") => Err(
+            "this build has no Kafka log yet: use `embedded` (one machine) or `memory`".to_owned(),
+        ),
         _ => Err("use `embedded` or `memory`".to_owned()),
     }
 }
@@ -142,7 +158,10 @@ fn parse_format(text: &str) -> Result<LogFormat, String> {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let outcome = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(run(cli.verb)),
         Err(error) => Err(error.into()),
     };

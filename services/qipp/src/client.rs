@@ -33,13 +33,17 @@ pub struct WithKey {
 
 impl std::fmt::Debug for WithKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WithKey").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("WithKey")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
 impl Interceptor for WithKey {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", self.authorization.clone());
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);
         }
@@ -64,18 +68,38 @@ impl Client {
     /// When the address or the key can't be used.
     pub fn new(server: &str, key: &str, timeout: Duration) -> Result<Self, Failure> {
         let endpoint = Endpoint::from_shared(server.to_owned())
-            .map_err(|error| Failure::new(USAGE, format!("`{server}` is not an address: {error}; use http://host:port")))?
+            .map_err(|error| {
+                Failure::new(
+                    USAGE,
+                    format!("`{server}` is not an address: {error}; use http://host:port"),
+                )
+            })?
             .connect_timeout(Duration::from_secs(10))
             .tcp_nodelay(true)
             .http2_adaptive_window(true);
-        let authorization = format!("Bearer {key}")
-            .parse()
-            .map_err(|_| Failure::new(DENIED, "the key holds characters that no key has: check that it was copied whole"))?;
-        Ok(Self { channel: endpoint.connect_lazy(), with_key: WithKey { authorization, timeout: Some(timeout) } })
+        let authorization = format!("Bearer {key}").parse().map_err(|_| {
+            Failure::new(
+                DENIED,
+                "the key holds characters that no key has: check that it was copied whole",
+            )
+        })?;
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+            with_key: WithKey {
+                authorization,
+                timeout: Some(timeout),
+            },
+        })
     }
 
     fn transport(&self, timeout: Option<Duration>) -> Transport {
-        InterceptedService::new(self.channel.clone(), WithKey { timeout, ..self.with_key.clone() })
+        InterceptedService::new(
+            self.channel.clone(),
+            WithKey {
+                timeout,
+                ..self.with_key.clone()
+            },
+        )
     }
 
     /// Submitting.
@@ -87,19 +111,22 @@ impl Client {
     /// Reference data.
     #[must_use]
     pub fn registry(&self) -> RegistryServiceClient<Transport> {
-        RegistryServiceClient::new(self.transport(self.with_key.timeout)).max_decoding_message_size(MAX_ANSWER)
+        RegistryServiceClient::new(self.transport(self.with_key.timeout))
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Questions.
     #[must_use]
     pub fn projections(&self) -> ProjectionsServiceClient<Transport> {
-        ProjectionsServiceClient::new(self.transport(self.with_key.timeout)).max_decoding_message_size(MAX_ANSWER)
+        ProjectionsServiceClient::new(self.transport(self.with_key.timeout))
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Alerts.
     #[must_use]
     pub fn alerts(&self) -> AlertsServiceClient<Transport> {
-        AlertsServiceClient::new(self.transport(self.with_key.timeout)).max_decoding_message_size(MAX_ANSWER)
+        AlertsServiceClient::new(self.transport(self.with_key.timeout))
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// The live stream of alerts, which has no deadline.
@@ -125,16 +152,27 @@ impl Client {
         while next < returns.len() {
             let before = next;
             let mut note = |response: SubmitReturnsResponse| {
-                let Some(answer) = response.result else { return };
+                let Some(answer) = response.result else {
+                    return;
+                };
                 if response.sequence == next as u64 {
                     summary.count(&answer);
                     answered(next, &answer);
                     next += 1;
                 }
             };
-            let Err(status) = self.submit_from(returns, before, validate_only, &mut note).await else { continue };
+            let Err(status) = self
+                .submit_from(returns, before, validate_only, &mut note)
+                .await
+            else {
+                continue;
+            };
             fruitless = if next > before { 0 } else { fruitless + 1 };
-            if !matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled) || fruitless >= MAX_FRUITLESS {
+            if !matches!(
+                status.code(),
+                Code::Unavailable | Code::Unknown | Code::Cancelled
+            ) || fruitless >= MAX_FRUITLESS
+            {
                 return Err(refusal(&status));
             }
             tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(fruitless)).await;
@@ -190,7 +228,9 @@ impl Summary {
                 match receipt.decision() {
                     Decision::Accepted => self.accepted += 1,
                     Decision::Repeat => self.repeats += 1,
-                    Decision::Conflict | Decision::KeyReused | Decision::Unspecified => self.conflicts += 1,
+                    Decision::Conflict | Decision::KeyReused | Decision::Unspecified => {
+                        self.conflicts += 1
+                    }
                 }
                 self.warnings += receipt.warnings.len();
                 merge(&mut self.cut, receipt.cut.as_ref());
@@ -202,7 +242,10 @@ impl Summary {
 /// Includes another cut.
 pub fn merge(cut: &mut Cut, other: Option<&Cut>) {
     for place in other.into_iter().flat_map(|other| &other.next) {
-        let held = cut.next.iter_mut().find(|held| held.topic == place.topic && held.partition == place.partition);
+        let held = cut
+            .next
+            .iter_mut()
+            .find(|held| held.topic == place.topic && held.partition == place.partition);
         match held {
             Some(held) => held.offset = held.offset.max(place.offset),
             None => cut.next.push(place.clone()),
@@ -215,7 +258,10 @@ pub fn unreachable(server: &str, status: &Status) -> Failure {
     match status.code() {
         Code::Unavailable => {
             let failure = refusal(status);
-            Failure::new(UNAVAILABLE, format!("{} — is `qipp serve` running at {server}?", failure.error))
+            Failure::new(
+                UNAVAILABLE,
+                format!("{} — is `qipp serve` running at {server}?", failure.error),
+            )
         }
         _ => refusal(status),
     }

@@ -86,15 +86,26 @@ impl ServeConfig {
     pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self, Failure> {
         let mut layers = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path).with_context(|| format!("can't read the configuration {}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("can't read the configuration {}", path.display()))?;
             layers = layers.merge(Toml::string(&text));
         }
         // Only QIPP_SERVE__…: other variables of ours (QIPP_KEY) are no configuration.
-        let environment = Env::prefixed("QIPP_").filter(|key| key.starts_with("SERVE__")).split("__");
-        let layers = layers.merge(environment).merge(Serialized::defaults(Layer { serve: flags }));
+        let environment = Env::prefixed("QIPP_")
+            .filter(|key| key.starts_with("SERVE__"))
+            .split("__");
+        let layers = layers
+            .merge(environment)
+            .merge(Serialized::defaults(Layer { serve: flags }));
         let config: File = layers.extract().map_err(|errors| {
-            let all: Vec<String> = errors.into_iter().map(|error| format!("  {error}")).collect();
-            Failure::new(USAGE, format!("the configuration is wrong:\n{}", all.join("\n")))
+            let all: Vec<String> = errors
+                .into_iter()
+                .map(|error| format!("  {error}"))
+                .collect();
+            Failure::new(
+                USAGE,
+                format!("the configuration is wrong:\n{}", all.join("\n")),
+            )
         })?;
         config.serve.checked()
     }
@@ -110,7 +121,14 @@ impl ServeConfig {
         if self.max_in_flight == 0 {
             wrong.push("max_in_flight has to be at least 1");
         }
-        if wrong.is_empty() { Ok(self) } else { Err(Failure::new(USAGE, format!("the configuration is wrong:\n  {}", wrong.join("\n  ")))) }
+        if wrong.is_empty() {
+            Ok(self)
+        } else {
+            Err(Failure::new(
+                USAGE,
+                format!("the configuration is wrong:\n  {}", wrong.join("\n  ")),
+            ))
+        }
     }
 
     /// Where keys live.
@@ -122,7 +140,11 @@ impl ServeConfig {
     /// The file with the principals.
     #[must_use]
     pub fn principals_file(&self) -> PathBuf {
-        if self.principals.as_os_str().is_empty() { self.keys_dir().join("principals.toml") } else { self.principals.clone() }
+        if self.principals.as_os_str().is_empty() {
+            self.keys_dir().join("principals.toml")
+        } else {
+            self.principals.clone()
+        }
     }
 }
 
@@ -134,7 +156,10 @@ mod tests {
     fn the_defaults_are_complete_and_listen_on_loopback_only() {
         let config = ServeConfig::load(None, &Overrides::default()).unwrap();
         assert!(config.listen.ip().is_loopback());
-        assert_eq!(config.principals_file(), PathBuf::from("qipp-data/keys/principals.toml"));
+        assert_eq!(
+            config.principals_file(),
+            PathBuf::from("qipp-data/keys/principals.toml")
+        );
     }
 
     #[test]
@@ -142,13 +167,24 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("qipp-config-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("qipp.toml");
-        std::fs::write(&file, "[serve]\nmax_in_flight = 9\nlisten = \"127.0.0.1:1\"\n").unwrap();
-        let flags = Overrides { listen: Some("127.0.0.1:2".parse().unwrap()), ..Overrides::default() };
+        std::fs::write(
+            &file,
+            "[serve]\nmax_in_flight = 9\nlisten = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
+        let flags = Overrides {
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            ..Overrides::default()
+        };
         let config = ServeConfig::load(Some(&file), &flags).unwrap();
         assert_eq!((config.max_in_flight, config.listen.port()), (9, 2));
         std::fs::write(&file, "[serve]\nlissen = \"x\"\n").unwrap();
         let failure = ServeConfig::load(Some(&file), &Overrides::default()).unwrap_err();
-        assert!(failure.error.to_string().contains("lissen"), "{}", failure.error);
+        assert!(
+            failure.error.to_string().contains("lissen"),
+            "{}",
+            failure.error
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -35,13 +35,19 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code of its own.
     pub fn new(code: u8, message: impl std::fmt::Display) -> Self {
-        Self { code, error: anyhow::anyhow!("{message}") }
+        Self {
+            code,
+            error: anyhow::anyhow!("{message}"),
+        }
     }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { code: FAILED, error: error.into() }
+        Self {
+            code: FAILED,
+            error: error.into(),
+        }
     }
 }
 
@@ -61,7 +67,10 @@ pub fn refusal(status: &tonic::Status) -> Failure {
     };
     let mut message = format!("{} ({})", error.message, error.reason);
     for problem in &error.problems {
-        message.push_str(&format!("\n  {} at {}: {}", problem.code, problem.field, problem.description));
+        message.push_str(&format!(
+            "\n  {} at {}: {}",
+            problem.code, problem.field, problem.description
+        ));
     }
     Failure::new(code, message)
 }

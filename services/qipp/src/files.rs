@@ -33,40 +33,59 @@ const MAX_UNPACKED: u64 = 64 << 20;
 /// # Errors
 /// When it can't be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let raw = std::fs::read(path).map_err(|error| Failure::new(USAGE, format!("can't read {}: {error}", path.display())))?;
+    let raw = std::fs::read(path)
+        .map_err(|error| Failure::new(USAGE, format!("can't read {}: {error}", path.display())))?;
     if !raw.starts_with(&[0x1f, 0x8b]) {
         return Ok(raw);
     }
     let mut bytes = Vec::new();
     let mut unpacked = flate2::read::GzDecoder::new(raw.as_slice()).take(MAX_UNPACKED + 1);
-    unpacked
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::new(REFUSED, format!("{} is not a whole gzip file: {error}", path.display())))?;
+    unpacked.read_to_end(&mut bytes).map_err(|error| {
+        Failure::new(
+            REFUSED,
+            format!("{} is not a whole gzip file: {error}", path.display()),
+        )
+    })?;
     Ok(bytes)
 }
 
 /// The name of a file, as the source that returns state.
 pub(crate) fn source(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The returns of a file, and notes about what was left out.
 ///
 /// # Errors
 /// All faults of the file.
-pub(crate) fn returns(format: ReturnsFormat, bytes: &[u8], source: &str) -> Result<(Vec<Return>, Vec<String>), Vec<Problem>> {
+pub(crate) fn returns(
+    format: ReturnsFormat,
+    bytes: &[u8],
+    source: &str,
+) -> Result<(Vec<Return>, Vec<String>), Vec<Problem>> {
     match format {
         ReturnsFormat::Quality => files::quality(bytes).map(|returns| (returns, Vec::new())),
         ReturnsFormat::Savings => files::savings(bytes).map(|returns| (returns, Vec::new())),
         ReturnsFormat::Rtt => files::rtt(bytes, source).map(|returns| (returns, Vec::new())),
-        ReturnsFormat::AeWeekly => files::ae_weekly(bytes, source).map(|read| (read.returns, read.notes)),
+        ReturnsFormat::AeWeekly => {
+            files::ae_weekly(bytes, source).map(|read| (read.returns, read.notes))
+        }
     }
 }
 
 /// All faults of a file as one failure.
 pub(crate) fn faults(path: &Path, problems: &[Problem]) -> Failure {
-    let lines: Vec<String> = problems.iter().map(|p| format!("  {} at {}: {}", p.code, p.field, p.description)).collect();
-    let what = format!("{} was refused, and nothing of it was sent:\n{}", path.display(), lines.join("\n"));
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|p| format!("  {} at {}: {}", p.code, p.field, p.description))
+        .collect();
+    let what = format!(
+        "{} was refused, and nothing of it was sent:\n{}",
+        path.display(),
+        lines.join("\n")
+    );
     Failure::new(REFUSED, what)
 }
 
@@ -76,18 +95,36 @@ pub(crate) struct ReturnsAsCsv;
 
 impl CsvIntake for ReturnsAsCsv {
     fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<Return>, Vec<WireProblem>> {
-        let known = ReturnsFormat::from_str(if format.is_empty() { "quality" } else { format }, true);
+        let known =
+            ReturnsFormat::from_str(if format.is_empty() { "quality" } else { format }, true);
         let Ok(format) = known else {
             let names: Vec<String> = ReturnsFormat::value_variants()
                 .iter()
-                .filter_map(|variant| variant.to_possible_value().map(|value| value.get_name().to_owned()))
+                .filter_map(|variant| {
+                    variant
+                        .to_possible_value()
+                        .map(|value| value.get_name().to_owned())
+                })
                 .collect();
-            let description = format!("`{format}` is not a format: use one of {}", names.join(", "));
-            return Err(vec![WireProblem { code: "FORMAT_UNKNOWN".into(), field: "format".into(), description }]);
+            let description = format!(
+                "`{format}` is not a format: use one of {}",
+                names.join(", ")
+            );
+            return Err(vec![WireProblem {
+                code: "FORMAT_UNKNOWN".into(),
+                field: "format".into(),
+                description,
+            }]);
         };
-        returns(format, text, "upload").map(|(returns, _)| returns).map_err(|problems| {
-            let wire = |p: Problem| WireProblem { code: p.code.to_owned(), field: p.field, description: p.description };
-            problems.into_iter().map(wire).collect()
-        })
+        returns(format, text, "upload")
+            .map(|(returns, _)| returns)
+            .map_err(|problems| {
+                let wire = |p: Problem| WireProblem {
+                    code: p.code.to_owned(),
+                    field: p.field,
+                    description: p.description,
+                };
+                problems.into_iter().map(wire).collect()
+            })
     }
 }

@@ -10,7 +10,11 @@ use qipp_access::{KeyEntry, KeyFile, Principal, Role, Scope, generate_key};
 use crate::config::ServeConfig;
 
 /// The roles that get a key at the first start, with the name of their file.
-pub(crate) const LOCAL: [(Role, &str); 3] = [(Role::Operator, "operator"), (Role::Submitter, "collector"), (Role::National, "national")];
+pub(crate) const LOCAL: [(Role, &str); 3] = [
+    (Role::Operator, "operator"),
+    (Role::Submitter, "collector"),
+    (Role::National, "national"),
+];
 
 /// The principals of a configuration; made, with a key each, when none are configured and none are there yet.
 ///
@@ -31,9 +35,15 @@ pub(crate) fn principals(config: &ServeConfig) -> anyhow::Result<KeyFile> {
 /// A key for each local role. Keys are written before the file that knows them, so that a start which was cut short is repeated whole.
 pub(crate) fn make_local(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
-    let mut entries = String::from("# Who may call. Keys stand here as SHA-256 only; `qipp keys new` makes further ones.\n");
+    let mut entries = String::from(
+        "# Who may call. Keys stand here as SHA-256 only; `qipp keys new` makes further ones.\n",
+    );
     for (role, name) in LOCAL {
-        let principal = Principal { name: format!("local-{name}"), role, scope: Scope::Nation };
+        let principal = Principal {
+            name: format!("local-{name}"),
+            role,
+            scope: Scope::Nation,
+        };
         let (key, entry) = generate_key(principal, None, rand::random());
         write_secret(&folder.join(format!("{name}.key")), key.expose())?;
         entries.push_str(&format!("\n{entry}"));
@@ -45,7 +55,11 @@ pub(crate) fn make_local(folder: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the file can't be read or written, or has a key of that name.
-pub(crate) fn add(file: &Path, principal: Principal, expires: Option<jiff::civil::Date>) -> anyhow::Result<String> {
+pub(crate) fn add(
+    file: &Path,
+    principal: Principal,
+    expires: Option<jiff::civil::Date>,
+) -> anyhow::Result<String> {
     let mut text = std::fs::read_to_string(file).unwrap_or_default();
     let (key, entry): (_, KeyEntry) = generate_key(principal, expires, rand::random());
     text.push_str(&format!("\n{entry}"));
@@ -60,8 +74,12 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     options.create(true).write(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).with_context(|| format!("can't write {}", path.display()))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("can't write {}", path.display()))
+    let mut file = options
+        .open(path)
+        .with_context(|| format!("can't write {}", path.display()))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("can't write {}", path.display()))
 }
 
 /// The key that a verb uses: the environment, the file that was named, or the local key of its role.
@@ -75,13 +93,17 @@ pub(crate) fn find(named: Option<&Path>, data_dir: &Path, role: Role) -> anyhow:
     if let Ok(key) = std::env::var("QIPP_KEY") {
         return Ok(key.trim().to_owned());
     }
-    let name = LOCAL.iter().find(|(held, _)| *held == role).map_or("national", |(_, name)| name);
+    let name = LOCAL
+        .iter()
+        .find(|(held, _)| *held == role)
+        .map_or("national", |(_, name)| name);
     let path: PathBuf = data_dir.join("keys").join(format!("{name}.key"));
     read(&path).context("no key: pass --key-file FILE or set QIPP_KEY (`qipp serve` makes local keys in its data directory at the first start)")
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read the key {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("can't read the key {}", path.display()))?;
     Ok(text.trim().to_owned())
 }
 
@@ -89,17 +111,28 @@ fn read(path: &Path) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When none or several are given.
-pub(crate) fn scope(organisations: &[String], node: Option<&str>, nation: bool) -> anyhow::Result<Scope> {
+pub(crate) fn scope(
+    organisations: &[String],
+    node: Option<&str>,
+    nation: bool,
+) -> anyhow::Result<Scope> {
     match (organisations, node, nation) {
         ([], None, true) => Ok(Scope::Nation),
         ([], Some(node), false) => {
-            let (tree, code) = node.split_once('/').context("a node is TREE/CODE, for example region7/Y60")?;
-            Ok(Scope::Node { tree: tree.parse()?, node: code.parse()? })
+            let (tree, code) = node
+                .split_once('/')
+                .context("a node is TREE/CODE, for example region7/Y60")?;
+            Ok(Scope::Node {
+                tree: tree.parse()?,
+                node: code.parse()?,
+            })
         }
         (codes, None, false) if !codes.is_empty() => {
             let parsed: Result<BTreeSet<_>, _> = codes.iter().map(|code| code.parse()).collect();
             Ok(Scope::Organisations(parsed?))
         }
-        _ => anyhow::bail!("say what the key is for: --org CODE (once or more), --node TREE/CODE, or --nation"),
+        _ => anyhow::bail!(
+            "say what the key is for: --org CODE (once or more), --node TREE/CODE, or --nation"
+        ),
     }
 }

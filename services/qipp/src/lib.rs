@@ -3,7 +3,11 @@
 //! The library half wires the services together ([`serve`]) and speaks to them ([`client`]); [`cli`] reads the command line. Nothing
 //! here decides anything about the domain.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool prints"
+)]
 
 pub mod cli;
 pub mod client;

@@ -28,12 +28,22 @@ pub(crate) struct Compared {
 pub(crate) fn compare(ours: &str, published: &[u8]) -> anyhow::Result<Compared> {
     let ours = cells(ours.as_bytes()).context("our roll-ups")?;
     let published = cells(published).context("the published roll-ups")?;
-    let mut compared = Compared { published: published.len(), ..Compared::default() };
+    let mut compared = Compared {
+        published: published.len(),
+        ..Compared::default()
+    };
     for (key, counts) in &published {
         match ours.get(key) {
             Some(held) if held == counts => compared.equal += 1,
-            Some(held) => compared.differences.push(format!("{}: published {}, ours {}", key.join(" "), counts.join("/"), held.join("/"))),
-            None => compared.differences.push(format!("{}: published, and not in ours", key.join(" "))),
+            Some(held) => compared.differences.push(format!(
+                "{}: published {}, ours {}",
+                key.join(" "),
+                counts.join("/"),
+                held.join("/")
+            )),
+            None => compared
+                .differences
+                .push(format!("{}: published, and not in ours", key.join(" "))),
         }
     }
     Ok(compared)
@@ -42,9 +52,20 @@ pub(crate) fn compare(ours: &str, published: &[u8]) -> anyhow::Result<Compared> 
 fn cells(bytes: &[u8]) -> anyhow::Result<BTreeMap<CellKey, Counts>> {
     let mut reader = csv::Reader::from_reader(bytes);
     let header = reader.headers()?.clone();
-    let column = |name: &str| header.iter().position(|held| held.trim() == name).with_context(|| format!("no column `{name}`"));
+    let column = |name: &str| {
+        header
+            .iter()
+            .position(|held| held.trim() == name)
+            .with_context(|| format!("no column `{name}`"))
+    };
     let key = ["period", "pathway", "level", "rollup_code", "tfc_code"].map(column);
-    let counts = ["total_pathways", "total_known_clock_start", "within_18_weeks", "over_52_weeks"].map(column);
+    let counts = [
+        "total_pathways",
+        "total_known_clock_start",
+        "within_18_weeks",
+        "over_52_weeks",
+    ]
+    .map(column);
     let (key, counts) = (all(key)?, all(counts)?);
     let mut cells = BTreeMap::new();
     for row in reader.records() {

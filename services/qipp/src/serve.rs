@@ -49,18 +49,39 @@ impl House {
         clock: Arc<dyn Clock>,
         authenticator: Arc<dyn Authenticator>,
     ) -> anyhow::Result<Self> {
-        let address = listener.local_addr().context("the listener has no address")?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
         let (shutdown, stop_folding) = (CancellationToken::new(), CancellationToken::new());
         let log = open_log(config, Arc::clone(&clock)).await?;
         let store = match config.log {
             LogKind::Memory => StoreConfig::Memory,
             LogKind::Embedded => StoreConfig::Sled(config.data_dir.join("projection")),
         };
-        let follower = Follower::start(Arc::clone(&log), FollowerConfig::new(store, decode), stop_folding.clone()).await?;
-        let deps = Deps { log: Arc::clone(&log), follower: follower.clone(), clock: Arc::clone(&clock), shutdown: shutdown.clone() };
-        let (app, evaluator) = app(config, deps, Gate { authenticator, clock }).await?;
+        let follower = Follower::start(
+            Arc::clone(&log),
+            FollowerConfig::new(store, decode),
+            stop_folding.clone(),
+        )
+        .await?;
+        let deps = Deps {
+            log: Arc::clone(&log),
+            follower: follower.clone(),
+            clock: Arc::clone(&clock),
+            shutdown: shutdown.clone(),
+        };
+        let (app, evaluator) = app(
+            config,
+            deps,
+            Gate {
+                authenticator,
+                clock,
+            },
+        )
+        .await?;
         let stopping = shutdown.clone();
-        let serving = axum::serve(listener, app).with_graceful_shutdown(async move { stopping.cancelled().await });
+        let serving = axum::serve(listener, app)
+            .with_graceful_shutdown(async move { stopping.cancelled().await });
         Ok(Self {
             address,
             log,
@@ -82,7 +103,10 @@ impl House {
     /// Ends in order: open calls are answered within the grace period, then the fold saves its checkpoint and the log closes.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        if tokio::time::timeout(self.grace, &mut self.server).await.is_err() {
+        if tokio::time::timeout(self.grace, &mut self.server)
+            .await
+            .is_err()
+        {
             tracing::warn!(grace = ?self.grace, "calls were still open at the end of the grace period; they were cut off");
             self.server.abort();
         }
@@ -109,44 +133,72 @@ impl House {
 /// # Errors
 /// Why it can't be read, in words.
 pub fn decode(key: &[u8], payload: &[u8]) -> Result<(String, qipp_domain::nation::Facts), String> {
-    facts::decode(key, payload).map(|(meta, facts)| (meta.principal, facts)).map_err(|error| error.to_string())
+    facts::decode(key, payload)
+        .map(|(meta, facts)| (meta.principal, facts))
+        .map_err(|error| error.to_string())
 }
 
 /// Opens the log of a configuration.
 ///
 /// # Errors
 /// As the adapter: the message says why and what to do.
-pub async fn open_log(config: &ServeConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn EventLog>> {
-    let layout = Layout { returns: config.returns_partitions, alerts: config.alerts_partitions };
+pub async fn open_log(
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    let layout = Layout {
+        returns: config.returns_partitions,
+        alerts: config.alerts_partitions,
+    };
     if config.log == LogKind::Memory {
         return Ok(Arc::new(MemoryLog::new(layout, clock)));
     }
     let path = config.data_dir.join("log");
-    let embedded = EmbeddedConfig { layout, clock, min_free_bytes: config.min_free_bytes, ..EmbeddedConfig::default() };
+    let embedded = EmbeddedConfig {
+        layout,
+        clock,
+        min_free_bytes: config.min_free_bytes,
+        ..EmbeddedConfig::default()
+    };
     // Opening verifies every frame: work for a thread that may block.
-    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded)).await.context("opening the log")?;
+    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
+        .await
+        .context("opening the log")?;
     Ok(Arc::new(opened?))
 }
 
-async fn app(config: &ServeConfig, deps: Deps, gate: Gate) -> anyhow::Result<(Router, qipp_alerts::Evaluator)> {
+async fn app(
+    config: &ServeConfig,
+    deps: Deps,
+    gate: Gate,
+) -> anyhow::Result<(Router, qipp_alerts::Evaluator)> {
     let intake = qipp_intake::Config {
         max_message_bytes: config.max_message_bytes,
         max_in_flight: config.max_in_flight,
         ..qipp_intake::Config::default()
     };
-    let registry = qipp_registry::Config { max_message_bytes: config.max_message_bytes, ..qipp_registry::Config::default() };
+    let registry = qipp_registry::Config {
+        max_message_bytes: config.max_message_bytes,
+        ..qipp_registry::Config::default()
+    };
     let (alerts, evaluator) = qipp_alerts::build(qipp_alerts::Config::default(), deps.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     // Not serving until the fold has caught up.
     set_health(&reporter, false).await;
     let routes = tonic::service::Routes::new(qipp_intake::build(intake, deps.clone()))
         .add_service(qipp_registry::build(registry, deps.clone()))
-        .add_service(qipp_projections::build(qipp_projections::Config::default(), deps.clone()))
+        .add_service(qipp_projections::build(
+            qipp_projections::Config::default(),
+            deps.clone(),
+        ))
         .add_service(alerts)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let grpc = routes.prepare().into_axum_router().layer(axum::middleware::from_fn_with_state(gate, identify));
+    let grpc = routes
+        .prepare()
+        .into_axum_router()
+        .layer(axum::middleware::from_fn_with_state(gate, identify));
     tokio::spawn(report_health(reporter, deps.clone()));
     let gateway = GatewayConfig {
         max_body_bytes: config.max_message_bytes,
@@ -154,7 +206,10 @@ async fn app(config: &ServeConfig, deps: Deps, gate: Gate) -> anyhow::Result<(Ro
         csv: Some(Arc::new(ReturnsAsCsv)),
         ..GatewayConfig::new(deps.shutdown.clone())
     };
-    Ok((qipp_gateway::router(grpc.clone(), gateway).merge(grpc.reset_fallback()), evaluator))
+    Ok((
+        qipp_gateway::router(grpc.clone(), gateway).merge(grpc.reset_fallback()),
+        evaluator,
+    ))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -175,7 +230,9 @@ const HEALTH_NAMES: [&str; 5] = [
 async fn set_health(reporter: &tonic_health::server::HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     for name in HEALTH_NAMES {
-        reporter.set_service_status(name, if serving { Serving } else { NotServing }).await;
+        reporter
+            .set_service_status(name, if serving { Serving } else { NotServing })
+            .await;
     }
 }
 
@@ -198,6 +255,10 @@ fn readiness(deps: &Deps) -> impl Fn() -> Result<(), String> + Send + Sync + use
         let folded = deps.follower.cut();
         // Once caught up, a fold that is a few records behind its writers is still ready.
         let head = started.get_or_init(|| qipp_projection::domain_cut(&deps.log.head()));
-        if folded.includes(head) { Ok(()) } else { Err("the fold is still catching up with the log".to_owned()) }
+        if folded.includes(head) {
+            Ok(())
+        } else {
+            Err("the fold is still catching up with the log".to_owned())
+        }
     }
 }

@@ -8,7 +8,9 @@ mod record;
 use std::sync::Arc;
 
 use qipp_api::proto::registry::v1 as wire;
-use qipp_api::proto::registry::v1::registry_service_server::{RegistryService, RegistryServiceServer};
+use qipp_api::proto::registry::v1::registry_service_server::{
+    RegistryService, RegistryServiceServer,
+};
 use qipp_serving::{Deps, answer};
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
@@ -24,14 +26,21 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_message_bytes: 4 << 20, max_facts: 1_000 }
+        Self {
+            max_message_bytes: 4 << 20,
+            max_facts: 1_000,
+        }
     }
 }
 
 /// Builds the service.
 #[must_use]
 pub fn build(config: Config, deps: Deps) -> RegistryServiceServer<Registry> {
-    let registry = Registry { config, deps, recording: Arc::default() };
+    let registry = Registry {
+        config,
+        deps,
+        recording: Arc::default(),
+    };
     RegistryServiceServer::new(registry).max_decoding_message_size(config.max_message_bytes)
 }
 
@@ -67,7 +76,10 @@ impl RegistryService for Registry {
         answer!(self, request, organisations)
     }
 
-    async fn list_trees(&self, request: Request<wire::ListTreesRequest>) -> Result<Response<wire::ListTreesResponse>, Status> {
+    async fn list_trees(
+        &self,
+        request: Request<wire::ListTreesRequest>,
+    ) -> Result<Response<wire::ListTreesResponse>, Status> {
         answer!(self, request, trees)
     }
 

@@ -23,15 +23,26 @@ impl Registry {
         caller.may(Target::Organisation(code), &answer.current)?;
         let reference = &answer.reference;
         let organisation = reference.organisation(code).ok_or_else(|| {
-            ApiError::new(Code::NotFound, "UNKNOWN_ORGANISATION", format!("{code} is not a known organisation: check the ODS code"))
+            ApiError::new(
+                Code::NotFound,
+                "UNKNOWN_ORGANISATION",
+                format!("{code} is not a known organisation: check the ODS code"),
+            )
         })?;
         let edges = reference.trees().flat_map(|tree| tree.edges_of(code));
         let obligations = reference.obligations().filter(|o| o.org == code);
         Ok(wire::GetOrganisationResponse {
             cut: answer.wire_cut(),
             organisation: Some(view::organisation(organisation)),
-            successors: reference.successors(code).map(view::succession_to_proto).collect(),
-            predecessors: reference.successions().filter(|s| s.successor == code).map(view::succession_to_proto).collect(),
+            successors: reference
+                .successors(code)
+                .map(view::succession_to_proto)
+                .collect(),
+            predecessors: reference
+                .successions()
+                .filter(|s| s.successor == code)
+                .map(view::succession_to_proto)
+                .collect(),
             edges: edges.map(view::edge_to_proto).collect(),
             obligations: obligations.map(view::obligation_to_proto).collect(),
         })
@@ -43,10 +54,16 @@ impl Registry {
         request: wire::ListOrganisationsRequest,
     ) -> Result<wire::ListOrganisationsResponse, ApiError> {
         let kind: Option<Slug> = optional(&request.kind, "kind", "KIND_INVALID")?;
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         caller.may(Target::None, &answer.current)?;
-        let wanted = answer.reference.organisations().filter(|o| kind.is_none_or(|kind| o.kind == kind));
+        let wanted = answer
+            .reference
+            .organisations()
+            .filter(|o| kind.is_none_or(|kind| o.kind == kind));
         let (organisations, next_page_token) = list.take(wanted, |o| o.code.to_string());
         Ok(wire::ListOrganisationsResponse {
             organisations: organisations.into_iter().map(view::organisation).collect(),
@@ -62,7 +79,10 @@ impl Registry {
     ) -> Result<wire::ListTreesResponse, ApiError> {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
-        Ok(wire::ListTreesResponse { trees: answer.reference.trees().map(view::tree).collect(), cut: answer.wire_cut() })
+        Ok(wire::ListTreesResponse {
+            trees: answer.reference.trees().map(view::tree).collect(),
+            cut: answer.wire_cut(),
+        })
     }
 
     pub(crate) async fn tree_nodes(
@@ -71,12 +91,20 @@ impl Registry {
         request: wire::ListTreeNodesRequest,
     ) -> Result<wire::ListTreeNodesResponse, ApiError> {
         let name: Slug = required(&request.tree, "tree", "TREE_INVALID")?;
-        let day: Date = optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let day: Date =
+            optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         caller.may(Target::None, &answer.current)?;
         let tree = answer.reference.tree(name).ok_or_else(|| {
-            ApiError::new(Code::NotFound, "UNKNOWN_TREE", format!("there is no tree `{name}`: ListTrees names those that there are"))
+            ApiError::new(
+                Code::NotFound,
+                "UNKNOWN_TREE",
+                format!("there is no tree `{name}`: ListTrees names those that there are"),
+            )
         })?;
         let mut members: Vec<&Organisation> = tree
             .members()
@@ -97,10 +125,15 @@ impl Registry {
         caller: &Caller,
         request: wire::ListMarkersRequest,
     ) -> Result<wire::ListMarkersResponse, ApiError> {
-        let list = self.deps.answer_list(caller, request.read.as_ref(), &request).await?;
+        let list = self
+            .deps
+            .answer_list(caller, request.read.as_ref(), &request)
+            .await?;
         let answer = &list.answer;
         caller.may(Target::None, &answer.current)?;
-        let cursor = |definition: &&qipp_domain::marker::MarkerDefinition| format!("{}/{:010}", definition.marker, definition.version);
+        let cursor = |definition: &&qipp_domain::marker::MarkerDefinition| {
+            format!("{}/{:010}", definition.marker, definition.version)
+        };
         let mut definitions: Vec<_> = answer.reference.markers().collect();
         definitions.sort_by_key(cursor);
         let (markers, next_page_token) = list.take(definitions, cursor);
@@ -118,8 +151,15 @@ impl Registry {
     ) -> Result<wire::ListCommunitiesResponse, ApiError> {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
-        let communities = answer.reference.communities().map(view::community_to_proto).collect();
-        Ok(wire::ListCommunitiesResponse { communities, cut: answer.wire_cut() })
+        let communities = answer
+            .reference
+            .communities()
+            .map(view::community_to_proto)
+            .collect();
+        Ok(wire::ListCommunitiesResponse {
+            communities,
+            cut: answer.wire_cut(),
+        })
     }
 
     pub(crate) async fn deadlines(
@@ -131,17 +171,26 @@ impl Registry {
         let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
-        let within = |period: Period| from.is_none_or(|from| from <= period) && to.is_none_or(|to| period <= to);
-        let deadlines = answer.reference.deadlines().filter(|(_, period, _)| within(*period));
+        let within = |period: Period| {
+            from.is_none_or(|from| from <= period) && to.is_none_or(|to| period <= to)
+        };
+        let deadlines = answer
+            .reference
+            .deadlines()
+            .filter(|(_, period, _)| within(*period));
         Ok(wire::ListDeadlinesResponse {
-            deadlines: deadlines.map(|(dataset, period, due)| view::deadline(dataset, period, due)).collect(),
+            deadlines: deadlines
+                .map(|(dataset, period, due)| view::deadline(dataset, period, due))
+                .collect(),
             cut: answer.wire_cut(),
         })
     }
 }
 
 fn node(tree: &Tree, organisation: &Organisation, day: Date) -> wire::TreeNode {
-    let parent = tree.parent(organisation.code, day).filter(|_| organisation.code != tree.root);
+    let parent = tree
+        .parent(organisation.code, day)
+        .filter(|_| organisation.code != tree.root);
     wire::TreeNode {
         organisation: Some(view::organisation(organisation)),
         parent_code: parent.map(|code| code.to_string()).unwrap_or_default(),

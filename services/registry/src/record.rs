@@ -5,10 +5,10 @@ use qipp_api::cut::cut_to_proto;
 use qipp_api::draft::reference_fact;
 use qipp_api::error::ApiError;
 use qipp_api::proto::registry::v1 as wire;
+use qipp_domain::KnownAt;
 use qipp_domain::nation::Facts;
 use qipp_domain::reference::{Reference, ReferenceFact};
 use qipp_domain::validate::Problem;
-use qipp_domain::KnownAt;
 use qipp_eventlog::Topic;
 use qipp_serving::Caller;
 
@@ -27,22 +27,41 @@ impl Registry {
         let known = self.deps.follower.view().reference(&KnownAt::Latest);
         caller.may(Target::Everything, &known)?;
         if request.facts.is_empty() || request.facts.len() > self.config.max_facts {
-            let what = format!("send 1 to {} facts a call; {} were sent", self.config.max_facts, request.facts.len());
-            return Err(ApiError::invalid(vec![Problem::new("FACT_COUNT", "facts", what)]));
+            let what = format!(
+                "send 1 to {} facts a call; {} were sent",
+                self.config.max_facts,
+                request.facts.len()
+            );
+            return Err(ApiError::invalid(vec![Problem::new(
+                "FACT_COUNT",
+                "facts",
+                what,
+            )]));
         }
         let (new, unchanged) = checked(&request, (*known).clone())?;
         let recorded = u32::try_from(new.len()).unwrap_or(u32::MAX);
         let mut cut = self.deps.follower.cut();
         if !request.validate_only && !new.is_empty() {
             let cause = format!("reference/{}", caller.request_id);
-            cut = self.deps.append(caller, Topic::Reference, KEY, cause, &Facts::Reference(new)).await?.cut;
+            cut = self
+                .deps
+                .append(caller, Topic::Reference, KEY, cause, &Facts::Reference(new))
+                .await?
+                .cut;
         }
-        Ok(wire::RecordFactsResponse { recorded, unchanged, cut: Some(cut_to_proto(&cut)) })
+        Ok(wire::RecordFactsResponse {
+            recorded,
+            unchanged,
+            cut: Some(cut_to_proto(&cut)),
+        })
     }
 }
 
 /// The facts that say something new, and how many did not.
-fn checked(request: &wire::RecordFactsRequest, mut state: Reference) -> Result<(Vec<ReferenceFact>, u32), ApiError> {
+fn checked(
+    request: &wire::RecordFactsRequest,
+    mut state: Reference,
+) -> Result<(Vec<ReferenceFact>, u32), ApiError> {
     let mut new = Vec::with_capacity(request.facts.len());
     let mut problems = Vec::new();
     let mut unchanged = 0;
@@ -51,7 +70,9 @@ fn checked(request: &wire::RecordFactsRequest, mut state: Reference) -> Result<(
             Err(faults) => problems.extend(faults),
             Ok(fact) if state.knows(&fact) => unchanged += 1,
             Ok(fact) => match state.check(&fact) {
-                Err((code, what)) => problems.push(Problem::new(code, format!("facts[{index}]"), what)),
+                Err((code, what)) => {
+                    problems.push(Problem::new(code, format!("facts[{index}]"), what))
+                }
                 Ok(()) => {
                     state.apply(&fact);
                     new.push(fact);
@@ -59,5 +80,9 @@ fn checked(request: &wire::RecordFactsRequest, mut state: Reference) -> Result<(
             },
         }
     }
-    if problems.is_empty() { Ok((new, unchanged)) } else { Err(ApiError::invalid(problems)) }
+    if problems.is_empty() {
+        Ok((new, unchanged))
+    } else {
+        Err(ApiError::invalid(problems))
+    }
 }

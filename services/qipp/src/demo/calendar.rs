@@ -42,5 +42,8 @@ pub(crate) fn deadlines(month: Period) -> [ReferenceFact; 2] {
             due: working_day_after(month, day).to_string(),
         })),
     };
-    [due(Dataset::Savings, SAVINGS_DUE), due(Dataset::Quality, QUALITY_DUE)]
+    [
+        due(Dataset::Savings, SAVINGS_DUE),
+        due(Dataset::Quality, QUALITY_DUE),
+    ]
 }

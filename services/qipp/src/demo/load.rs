@@ -31,12 +31,25 @@ pub(crate) struct Loaded {
 
 /// Registers the reference data, then submits month after month, each on the day on which it would have come in, and waits after each month
 /// until the rules have been evaluated on it.
-pub(crate) async fn everything(clients: &Clients, clock: &ManualClock, world: &World) -> Result<Loaded, Failure> {
+pub(crate) async fn everything(
+    clients: &Clients,
+    clock: &ManualClock,
+    world: &World,
+) -> Result<Loaded, Failure> {
     let mut loaded = Loaded::default();
-    let facts: Vec<_> = world.reference.iter().chain(&world.obligations).cloned().collect();
+    let facts: Vec<_> = world
+        .reference
+        .iter()
+        .chain(&world.obligations)
+        .cloned()
+        .collect();
     (loaded.facts, _) = record(&clients.operator, "the demo", facts, false).await?;
     let months: Vec<Period> = FIRST_MONTH.period().to(LAST_MONTH.period()).collect();
-    let total = months.iter().filter_map(|month| world.returns.get(month)).map(Vec::len).sum::<usize>();
+    let total = months
+        .iter()
+        .filter_map(|month| world.returns.get(month))
+        .map(Vec::len)
+        .sum::<usize>();
     let bar = bar(total);
     for month in &months {
         bar.set_message(month.to_string());
@@ -44,8 +57,17 @@ pub(crate) async fn everything(clients: &Clients, clock: &ManualClock, world: &W
     }
     bar.set_message("what is missing");
     clock.set(calendar::after_deadline(LAST_MONTH.period()));
-    let next = LAST_MONTH.period().plus(1).context("the calendar goes on")?;
-    record(&clients.operator, "the demo", calendar::deadlines(next).to_vec(), false).await?;
+    let next = LAST_MONTH
+        .period()
+        .plus(1)
+        .context("the calendar goes on")?;
+    record(
+        &clients.operator,
+        "the demo",
+        calendar::deadlines(next).to_vec(),
+        false,
+    )
+    .await?;
     wait_for_evaluation(clients, &head(clients).await?).await?;
     bar.finish_and_clear();
     Ok(loaded)
@@ -64,7 +86,9 @@ async fn load_month(
         loaded.schemes += submit_schemes(clients, schemes).await?;
     }
     clock.set(calendar::submitted(month));
-    let Some(returns) = world.returns.get(&month) else { return Ok(()) };
+    let Some(returns) = world.returns.get(&month) else {
+        return Ok(());
+    };
     let refused = &mut loaded.refused;
     let summary = clients
         .collector
@@ -72,7 +96,11 @@ async fn load_month(
             bar.inc(1);
             if let Answer::Rejection(rejection) = answer {
                 let first = rejection.problems.first().cloned().unwrap_or_default();
-                refused.push((returns[index].org_code.clone(), returns[index].period.clone(), first));
+                refused.push((
+                    returns[index].org_code.clone(),
+                    returns[index].period.clone(),
+                    first,
+                ));
             }
         })
         .await?;
@@ -89,10 +117,21 @@ async fn load_month(
 async fn submit_schemes(clients: &Clients, schemes: &[Scheme]) -> Result<usize, Failure> {
     let calls = schemes.iter().map(|scheme| {
         let mut intake = clients.collector.intake();
-        let request = SubmitSchemeRequest { scheme: Some(scheme.clone()), validate_only: false };
-        async move { intake.submit_scheme(request).await.map_err(|status| refusal(&status)) }
+        let request = SubmitSchemeRequest {
+            scheme: Some(scheme.clone()),
+            validate_only: false,
+        };
+        async move {
+            intake
+                .submit_scheme(request)
+                .await
+                .map_err(|status| refusal(&status))
+        }
     });
-    let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(SCHEMES_IN_FLIGHT).collect().await;
+    let answers: Vec<_> = futures::stream::iter(calls)
+        .buffer_unordered(SCHEMES_IN_FLIGHT)
+        .collect()
+        .await;
     let count = answers.len();
     answers.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(count)
@@ -100,22 +139,50 @@ async fn submit_schemes(clients: &Clients, schemes: &[Scheme]) -> Result<usize, 
 
 /// Waits until the rules have been evaluated on everything up to the cut.
 async fn wait_for_evaluation(clients: &Clients, cut: &Cut) -> Result<(), Failure> {
-    let request = ListAlertsRequest { page_size: 1, min_evaluated: Some(cut.clone()), ..ListAlertsRequest::default() };
-    clients.national.alerts().list_alerts(request).await.map_err(|status| refusal(&status))?;
+    let request = ListAlertsRequest {
+        page_size: 1,
+        min_evaluated: Some(cut.clone()),
+        ..ListAlertsRequest::default()
+    };
+    clients
+        .national
+        .alerts()
+        .list_alerts(request)
+        .await
+        .map_err(|status| refusal(&status))?;
     Ok(())
 }
 
 /// The head of the reference topic: what the last calendar facts are part of.
 async fn head(clients: &Clients) -> Result<Cut, Failure> {
-    let status = clients.national.projections().get_status(qipp_api::proto::projections::v1::GetStatusRequest::default()).await;
-    let head = status.map_err(|status| refusal(&status))?.into_inner().head.unwrap_or_default();
-    let reference = head.next.into_iter().filter(|place| place.topic == qipp_eventlog::Topic::Reference.name());
-    Ok(Cut { next: reference.collect() })
+    let status = clients
+        .national
+        .projections()
+        .get_status(qipp_api::proto::projections::v1::GetStatusRequest::default())
+        .await;
+    let head = status
+        .map_err(|status| refusal(&status))?
+        .into_inner()
+        .head
+        .unwrap_or_default();
+    let reference = head
+        .next
+        .into_iter()
+        .filter(|place| place.topic == qipp_eventlog::Topic::Reference.name());
+    Ok(Cut {
+        next: reference.collect(),
+    })
 }
 
 fn bar(length: usize) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
-    let style = ProgressStyle::with_template("{msg:>16} [{bar:40}] {human_pos}/{human_len} returns, {elapsed} gone, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    let style = ProgressStyle::with_template(
+        "{msg:>16} [{bar:40}] {human_pos}/{human_len} returns, {elapsed} gone, {eta} left",
+    );
+    bar.set_style(
+        style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> "),
+    );
     bar
 }

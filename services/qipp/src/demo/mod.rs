@@ -51,29 +51,54 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
     start_tracing(LogFormat::Text, "warn");
     let started = Instant::now();
     let folder = Folder::prepare(args.data_dir.clone())?;
-    let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], if args.stay { 8080 } else { 0 })));
-    let flags = Overrides { listen: Some(listen), data_dir: Some(folder.path.clone()), ..Overrides::default() };
+    let listen = args
+        .listen
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], if args.stay { 8080 } else { 0 })));
+    let flags = Overrides {
+        listen: Some(listen),
+        data_dir: Some(folder.path.clone()),
+        ..Overrides::default()
+    };
     let config = ServeConfig::load(None, &flags)?;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}; choose another address with --listen"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("can't listen on {listen}; choose another address with --listen")
+    })?;
     let clock = ManualClock::new(calendar::morning(sources::FIRST_MONTH.first_day()));
     let principals = keys::principals(&config)?;
-    let house = House::start(&config, listener, Arc::new(clock.clone()), Arc::new(principals)).await?;
+    let house = House::start(
+        &config,
+        listener,
+        Arc::new(clock.clone()),
+        Arc::new(principals),
+    )
+    .await?;
     let clients = Clients::new(&house.url(), &config)?;
 
-    println!("QIPP Watch demo. Published data of the NHS (Open Government Licence v3.0), and simulated data wherever it says so.\n");
+    println!(
+        "QIPP Watch demo. Published data of the NHS (Open Government Licence v3.0), and simulated data wherever it says so.\n"
+    );
     let world = sources::World::build(args.seed)?;
     let loaded = load::everything(&clients, &clock, &world).await?;
-    println!("\nLoaded in {:.0} s through the public API at {}.\n", started.elapsed().as_secs_f64(), house.url());
+    println!(
+        "\nLoaded in {:.0} s through the public API at {}.\n",
+        started.elapsed().as_secs_f64(),
+        house.url()
+    );
     report::print(&clients, &world, &loaded).await?;
     if args.stay {
         report::how_to_go_on(&house.url(), &folder.path);
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        tokio::signal::ctrl_c()
+            .await
+            .context("waiting for Ctrl-C")?;
         println!("Ending.");
     }
     house.stop().await;
     folder.clean_up();
     if !args.stay {
-        println!("\nDone in {:.0} s. `qipp demo --stay` stays up, so that you can look further.", started.elapsed().as_secs_f64());
+        println!(
+            "\nDone in {:.0} s. `qipp demo --stay` stays up, so that you can look further.",
+            started.elapsed().as_secs_f64()
+        );
     }
     Ok(exit::OK)
 }
@@ -88,12 +113,19 @@ pub(crate) struct Clients {
 impl Clients {
     fn new(url: &str, config: &ServeConfig) -> Result<Self, exit::Failure> {
         let client = |role: Role| {
-            let name = keys::LOCAL.iter().find(|(held, _)| *held == role).map_or("national", |(_, name)| name);
+            let name = keys::LOCAL
+                .iter()
+                .find(|(held, _)| *held == role)
+                .map_or("national", |(_, name)| name);
             let path = config.keys_dir().join(format!("{name}.key"));
             let key = keys::find(Some(&path), &config.data_dir, role)?;
             Client::new(url, &key, Duration::from_secs(120))
         };
-        Ok(Self { operator: client(Role::Operator)?, collector: client(Role::Submitter)?, national: client(Role::National)? })
+        Ok(Self {
+            operator: client(Role::Operator)?,
+            collector: client(Role::Submitter)?,
+            national: client(Role::National)?,
+        })
     }
 }
 
@@ -108,19 +140,35 @@ impl Folder {
         if let Some(path) = named {
             let used = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
             if used {
-                let what = format!("{} is not empty: name a new folder with --data-dir", path.display());
+                let what = format!(
+                    "{} is not empty: name a new folder with --data-dir",
+                    path.display()
+                );
                 return Err(exit::Failure::new(exit::USAGE, what));
             }
-            std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
-            return Ok(Self { path, temporary: false });
+            std::fs::create_dir_all(&path)
+                .with_context(|| format!("can't make {}", path.display()))?;
+            return Ok(Self {
+                path,
+                temporary: false,
+            });
         }
-        let path = std::env::temp_dir().join(format!("qipp-demo-{}-{:08x}", std::process::id(), rand::random::<u32>()));
+        let path = std::env::temp_dir().join(format!(
+            "qipp-demo-{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        ));
         std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
-        Ok(Self { path, temporary: true })
+        Ok(Self {
+            path,
+            temporary: true,
+        })
     }
 
     fn clean_up(&self) {
-        if self.temporary && let Err(error) = std::fs::remove_dir_all(&self.path) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
             eprintln!("{} was not removed: {error}", self.path.display());
         }
     }

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use qipp_api::files::{RollUpLevel, rtt_rollup_csv};
-use qipp_api::proto::alerts::v1::{Alert, AlertFilter, Condition, ListAlertsRequest, RecomputeAlertRequest};
+use qipp_api::proto::alerts::v1::{
+    Alert, AlertFilter, Condition, ListAlertsRequest, RecomputeAlertRequest,
+};
 use qipp_api::proto::events::v1::{Dataset, Severity};
 use qipp_api::proto::projections::v1::{
-    GetCompletenessRequest, GetSavingsPositionRequest, GetStatusRequest, ListRollUpsRequest, RollUpCell, SavingsPosition,
+    GetCompletenessRequest, GetSavingsPositionRequest, GetStatusRequest, ListRollUpsRequest,
+    RollUpCell, SavingsPosition,
 };
 use qipp_domain::Period;
 use qipp_nation::{Truth, TruthKind};
@@ -25,7 +28,11 @@ use crate::verbs::query::alerts::print_alert;
 /// Most alerts that are listed.
 const MAX_LISTED: usize = 15;
 
-pub(crate) async fn print(clients: &Clients, world: &World, loaded: &Loaded) -> Result<(), Failure> {
+pub(crate) async fn print(
+    clients: &Clients,
+    world: &World,
+    loaded: &Loaded,
+) -> Result<(), Failure> {
     loading(clients, loaded).await?;
     waiting_times(clients, world).await?;
     emergency(clients).await?;
@@ -43,15 +50,27 @@ fn heading(text: &str) {
 }
 
 async fn loading(clients: &Clients, loaded: &Loaded) -> Result<(), Failure> {
-    let status = clients.national.projections().get_status(GetStatusRequest::default()).await;
+    let status = clients
+        .national
+        .projections()
+        .get_status(GetStatusRequest::default())
+        .await;
     let status = status.map_err(|status| refusal(&status))?.into_inner();
     heading("What was loaded");
     println!(
         "{} reference facts, {} schemes (simulated), {} returns with {} values, {} to {}.",
-        loaded.facts, loaded.schemes, status.returns, status.values, status.first_period, status.last_period
+        loaded.facts,
+        loaded.schemes,
+        status.returns,
+        status.values,
+        status.first_period,
+        status.last_period
     );
     let sum = &loaded.summary;
-    println!("{} accepted, {} repeats, {} conflicts, {} refused, {} warnings.", sum.accepted, sum.repeats, sum.conflicts, sum.rejected, sum.warnings);
+    println!(
+        "{} accepted, {} repeats, {} conflicts, {} refused, {} warnings.",
+        sum.accepted, sum.repeats, sum.conflicts, sum.rejected, sum.warnings
+    );
     let mut reasons: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for (org, period, problem) in &loaded.refused {
         let entry = reasons.entry(problem.code.as_str()).or_default();
@@ -69,24 +88,52 @@ async fn waiting_times(clients: &Clients, world: &World) -> Result<(), Failure> 
     heading("Waiting times, December 2009 to May 2010 (published data)");
     let mut levels = Vec::new();
     for level in ["nation", "sha"] {
-        levels.push((level, roll_ups(clients, "sha_2010", level, "", "*", "2009-12", "2010-05").await?));
+        levels.push((
+            level,
+            roll_ups(clients, "sha_2010", level, "", "*", "2009-12", "2010-05").await?,
+        ));
     }
-    let borrowed: Vec<RollUpLevel<'_>> = levels.iter().map(|(level, cells)| RollUpLevel { level, cells }).collect();
+    let borrowed: Vec<RollUpLevel<'_>> = levels
+        .iter()
+        .map(|(level, cells)| RollUpLevel { level, cells })
+        .collect();
     let ours = rtt_rollup_csv(&borrowed, &BTreeMap::new());
     let compared = published::compare(&ours, &world.published)?;
-    println!("Rolled up from PCT returns: {} of {} cells that the Department published are equal, count for count.", compared.equal, compared.published);
+    println!(
+        "Rolled up from PCT returns: {} of {} cells that the Department published are equal, count for count.",
+        compared.equal, compared.published
+    );
     for difference in compared.differences.iter().take(5) {
         println!("  {difference}");
     }
-    let mut table = Table::new(&["Strategic health authority", ">within 18 weeks, admitted", ">non-admitted", ">incomplete"]);
-    let of_may = levels.iter().flat_map(|(_, cells)| cells).filter(|c| c.period == "2010-05" && c.breakdown.is_empty());
+    let mut table = Table::new(&[
+        "Strategic health authority",
+        ">within 18 weeks, admitted",
+        ">non-admitted",
+        ">incomplete",
+    ]);
+    let of_may = levels
+        .iter()
+        .flat_map(|(_, cells)| cells)
+        .filter(|c| c.period == "2010-05" && c.breakdown.is_empty());
     let mut rows: BTreeMap<(bool, String, String), BTreeMap<String, String>> = BTreeMap::new();
     for cell in of_may {
-        let key = (cell.group_code != "ENG", cell.group_code.clone(), group_name(cell));
-        rows.entry(key).or_default().insert(cell.marker.clone(), percent(cell.value_of_parts));
+        let key = (
+            cell.group_code != "ENG",
+            cell.group_code.clone(),
+            group_name(cell),
+        );
+        rows.entry(key)
+            .or_default()
+            .insert(cell.marker.clone(), percent(cell.value_of_parts));
     }
     for ((_, _, name), values) in rows {
-        let of = |marker: &str| values.get(marker).cloned().unwrap_or_else(|| "–".to_owned());
+        let of = |marker: &str| {
+            values
+                .get(marker)
+                .cloned()
+                .unwrap_or_else(|| "–".to_owned())
+        };
         table.row(vec![name, of("RTT_ADM"), of("RTT_NADM"), of("RTT_INC")]);
     }
     println!("May 2010:");
@@ -95,27 +142,50 @@ async fn waiting_times(clients: &Clients, world: &World) -> Result<(), Failure> 
 }
 
 fn group_name(cell: &RollUpCell) -> String {
-    if cell.group_code.is_empty() { "(below none: National Commissioning Group)".to_owned() } else { cell.group_name.clone() }
+    if cell.group_code.is_empty() {
+        "(below none: National Commissioning Group)".to_owned()
+    } else {
+        cell.group_name.clone()
+    }
 }
 
 /// A&E within four hours, by region of today.
 async fn emergency(clients: &Clients) -> Result<(), Failure> {
     heading("A&E type 1 within four hours (published data)");
-    let (last, before) = (LAST_MONTH.period(), LAST_MONTH.period().plus(-12).unwrap_or(LAST_MONTH.period()));
+    let (last, before) = (
+        LAST_MONTH.period(),
+        LAST_MONTH.period().plus(-12).unwrap_or(LAST_MONTH.period()),
+    );
     let mut table_rows: BTreeMap<(bool, String), BTreeMap<String, String>> = BTreeMap::new();
     for level in ["nation", "region"] {
         for month in [before, last] {
             let month = month.to_string();
             for cell in roll_ups(clients, "region7", level, "AE_4H_T1", "", &month, &month).await? {
-                let name = if cell.group_code.is_empty() { "(no region known)".to_owned() } else { cell.group_name.clone() };
-                let text = format!("{} ({} trusts)", percent(cell.value_of_parts), cell.organisations);
-                table_rows.entry((level == "region", name)).or_default().insert(month.clone(), text);
+                let name = if cell.group_code.is_empty() {
+                    "(no region known)".to_owned()
+                } else {
+                    cell.group_name.clone()
+                };
+                let text = format!(
+                    "{} ({} trusts)",
+                    percent(cell.value_of_parts),
+                    cell.organisations
+                );
+                table_rows
+                    .entry((level == "region", name))
+                    .or_default()
+                    .insert(month.clone(), text);
             }
         }
     }
     let mut table = Table::new(&["Region", ">March 2012", ">March 2013"]);
     for ((_, name), values) in table_rows {
-        let of = |month: Period| values.get(&month.to_string()).cloned().unwrap_or_else(|| "–".to_owned());
+        let of = |month: Period| {
+            values
+                .get(&month.to_string())
+                .cloned()
+                .unwrap_or_else(|| "–".to_owned())
+        };
         table.row(vec![name, of(before), of(last)]);
     }
     table.print();
@@ -124,12 +194,30 @@ async fn emergency(clients: &Clients) -> Result<(), Failure> {
 
 async fn savings(clients: &Clients) -> Result<(), Failure> {
     heading("Savings at the end of March 2013 (SIMULATED)");
-    let mut table = Table::new(&["Region", ">planned for the year", ">delivered", ">of plan", ">recurrent", ">trusts", ">missing this month"]);
+    let mut table = Table::new(&[
+        "Region",
+        ">planned for the year",
+        ">delivered",
+        ">of plan",
+        ">recurrent",
+        ">trusts",
+        ">missing this month",
+    ]);
     let mut nodes = vec![("ENG".to_owned(), "England".to_owned())];
     nodes.extend(regions(clients).await?);
     for (code, name) in nodes {
-        let request = GetSavingsPositionRequest { period: LAST_MONTH.period().to_string(), org_code: code, tree: "region7".into(), read: None };
-        let answer = clients.national.projections().get_savings_position(request).await.map_err(|status| refusal(&status))?;
+        let request = GetSavingsPositionRequest {
+            period: LAST_MONTH.period().to_string(),
+            org_code: code,
+            tree: "region7".into(),
+            read: None,
+        };
+        let answer = clients
+            .national
+            .projections()
+            .get_savings_position(request)
+            .await
+            .map_err(|status| refusal(&status))?;
         let position: SavingsPosition = answer.into_inner().position.unwrap_or_default();
         table.row(vec![
             name,
@@ -137,28 +225,61 @@ async fn savings(clients: &Clients) -> Result<(), Failure> {
             millions(position.actual_ytd_pence),
             percent(position.delivery_ratio),
             percent(position.recurrent_share),
-            format!("{} of {}", position.organisations_with_actual_ytd, position.organisations),
+            format!(
+                "{} of {}",
+                position.organisations_with_actual_ytd, position.organisations
+            ),
             position.missing_org_codes.len().to_string(),
         ]);
     }
     table.print();
-    println!("`delivered` adds the trusts that are known for the whole year; one missing month makes a trust's year unknown, never smaller.");
+    println!(
+        "`delivered` adds the trusts that are known for the whole year; one missing month makes a trust's year unknown, never smaller."
+    );
     Ok(())
 }
 
 async fn regions(clients: &Clients) -> Result<Vec<(String, String)>, Failure> {
-    let request = qipp_api::proto::registry::v1::ListOrganisationsRequest { kind: "region".into(), ..Default::default() };
-    let answer = clients.national.registry().list_organisations(request).await.map_err(|status| refusal(&status))?;
-    Ok(answer.into_inner().organisations.into_iter().map(|o| (o.org_code, o.name)).collect())
+    let request = qipp_api::proto::registry::v1::ListOrganisationsRequest {
+        kind: "region".into(),
+        ..Default::default()
+    };
+    let answer = clients
+        .national
+        .registry()
+        .list_organisations(request)
+        .await
+        .map_err(|status| refusal(&status))?;
+    Ok(answer
+        .into_inner()
+        .organisations
+        .into_iter()
+        .map(|o| (o.org_code, o.name))
+        .collect())
 }
 
 async fn completeness(clients: &Clients) -> Result<(), Failure> {
     for (name, dataset) in [("Savings", Dataset::Savings), ("Quality", Dataset::Quality)] {
-        let request = GetCompletenessRequest { dataset: dataset.into(), period: LAST_MONTH.period().to_string(), ..Default::default() };
-        let answer = clients.national.projections().get_completeness(request).await.map_err(|status| refusal(&status))?.into_inner();
+        let request = GetCompletenessRequest {
+            dataset: dataset.into(),
+            period: LAST_MONTH.period().to_string(),
+            ..Default::default()
+        };
+        let answer = clients
+            .national
+            .projections()
+            .get_completeness(request)
+            .await
+            .map_err(|status| refusal(&status))?
+            .into_inner();
         println!(
             "{name} returns of {}: due {}, {} owed, {} in time, {} late, {} missing.",
-            LAST_MONTH.period(), answer.due, answer.expected, answer.in_time, answer.late, answer.missing
+            LAST_MONTH.period(),
+            answer.due,
+            answer.expected,
+            answer.in_time,
+            answer.late,
+            answer.missing
         );
     }
     Ok(())
@@ -185,7 +306,11 @@ async fn roll_ups(
     };
     let mut cells = Vec::new();
     loop {
-        let answer = clients.national.projections().list_roll_ups(request.clone()).await;
+        let answer = clients
+            .national
+            .projections()
+            .list_roll_ups(request.clone())
+            .await;
         let answer = answer.map_err(|status| refusal(&status))?.into_inner();
         cells.extend(answer.cells);
         if answer.next_page_token.is_empty() {
@@ -196,10 +321,20 @@ async fn roll_ups(
 }
 
 async fn all_alerts(clients: &Clients) -> Result<Vec<Alert>, Failure> {
-    let mut request = ListAlertsRequest { page_size: 1000, filter: Some(AlertFilter::default()), ..ListAlertsRequest::default() };
+    let mut request = ListAlertsRequest {
+        page_size: 1000,
+        filter: Some(AlertFilter::default()),
+        ..ListAlertsRequest::default()
+    };
     let mut alerts = Vec::new();
     loop {
-        let answer = clients.national.alerts().list_alerts(request.clone()).await.map_err(|status| refusal(&status))?.into_inner();
+        let answer = clients
+            .national
+            .alerts()
+            .list_alerts(request.clone())
+            .await
+            .map_err(|status| refusal(&status))?
+            .into_inner();
         alerts.extend(answer.alerts);
         if answer.next_page_token.is_empty() {
             return Ok(alerts);
@@ -209,7 +344,10 @@ async fn all_alerts(clients: &Clients) -> Result<Vec<Alert>, Failure> {
 }
 
 fn severity(alert: &Alert) -> Severity {
-    alert.finding.as_ref().map_or(Severity::Unspecified, |finding| finding.severity())
+    alert
+        .finding
+        .as_ref()
+        .map_or(Severity::Unspecified, |finding| finding.severity())
 }
 
 fn overview(alerts: &[Alert]) {
@@ -224,15 +362,27 @@ fn overview(alerts: &[Alert]) {
         row[2] += usize::from(holds && severity(alert) == Severity::Amber);
         row[3] += usize::from(holds && severity(alert) == Severity::Info);
     }
-    let mut table = Table::new(&["Rule", "Asks", ">ever raised", ">now red", ">now amber", ">now info"]);
+    let mut table = Table::new(&[
+        "Rule",
+        "Asks",
+        ">ever raised",
+        ">now red",
+        ">now amber",
+        ">now info",
+    ]);
     for ((rule, title), [raised, red, amber, info]) in counts {
         let cells = [raised, red, amber, info].map(|count| count.to_string());
         table.row([vec![rule.to_owned(), title.to_owned()], cells.to_vec()].concat());
     }
     table.print();
-    let open = alerts.iter().filter(|a| a.rule_id == "R01" && a.condition() == Condition::Holds && severity(a) >= Severity::Amber);
+    let open = alerts.iter().filter(|a| {
+        a.rule_id == "R01" && a.condition() == Condition::Holds && severity(a) >= Severity::Amber
+    });
     let open: Vec<&Alert> = open.collect();
-    println!("\nR01 open at the end of March 2013 ({}; savings and some markers are SIMULATED):", open.len());
+    println!(
+        "\nR01 open at the end of March 2013 ({}; savings and some markers are SIMULATED):",
+        open.len()
+    );
     let mut table = Table::new(&["Alert", "Organisation", "Severity", "Since", "Slipping"]);
     for alert in open.iter().take(MAX_LISTED) {
         table.row(vec![
@@ -247,35 +397,75 @@ fn overview(alerts: &[Alert]) {
 }
 
 fn slipping(alert: &Alert) -> String {
-    let evidence = alert.finding.as_ref().and_then(|finding| finding.evidence.as_ref());
-    let markers = evidence.into_iter().flat_map(|e| &e.markers).filter(|m| m.direction == "slipping");
-    markers.map(|m| m.marker.as_str()).collect::<Vec<_>>().join(", ")
+    let evidence = alert
+        .finding
+        .as_ref()
+        .and_then(|finding| finding.evidence.as_ref());
+    let markers = evidence
+        .into_iter()
+        .flat_map(|e| &e.markers)
+        .filter(|m| m.direction == "slipping");
+    markers
+        .map(|m| m.marker.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// One alert with its whole evidence, and whether it recomputes.
 async fn in_full(clients: &Clients, alerts: &[Alert], truth: &[Truth]) -> Result<(), Failure> {
-    let harmful: BTreeSet<String> = truth.iter().filter(|t| t.kind == TruthKind::Both).map(|t| t.org.to_string()).collect();
-    let of_r01 = alerts.iter().filter(|a| a.rule_id == "R01" && severity(a) >= Severity::Amber);
+    let harmful: BTreeSet<String> = truth
+        .iter()
+        .filter(|t| t.kind == TruthKind::Both)
+        .map(|t| t.org.to_string())
+        .collect();
+    let of_r01 = alerts
+        .iter()
+        .filter(|a| a.rule_id == "R01" && severity(a) >= Severity::Amber);
     // One that still holds, and of a trust whose savings were made to do harm, if there is one.
-    let rank = |alert: &&Alert| (alert.condition() == Condition::Holds, harmful.contains(&alert.org_code));
-    let Some(shown) = of_r01.max_by_key(rank) else { return Ok(()) };
+    let rank = |alert: &&Alert| {
+        (
+            alert.condition() == Condition::Holds,
+            harmful.contains(&alert.org_code),
+        )
+    };
+    let Some(shown) = of_r01.max_by_key(rank) else {
+        return Ok(());
+    };
     heading(&format!("One of them in full: {}", shown.alert_id));
     print_alert(shown, &[]);
     let mut equal = 0;
     for alert in alerts {
-        let request = RecomputeAlertRequest { alert_id: alert.alert_id.clone() };
-        let answer = clients.national.alerts().recompute_alert(request).await.map_err(|status| refusal(&status))?;
+        let request = RecomputeAlertRequest {
+            alert_id: alert.alert_id.clone(),
+        };
+        let answer = clients
+            .national
+            .alerts()
+            .recompute_alert(request)
+            .await
+            .map_err(|status| refusal(&status))?;
         equal += usize::from(answer.into_inner().equal);
     }
-    println!("\nRecomputed from the log alone, at the cut that each cites: {equal} of {} alerts come out equal.", alerts.len());
+    println!(
+        "\nRecomputed from the log alone, at the cut that each cites: {equal} of {} alerts come out equal.",
+        alerts.len()
+    );
     Ok(())
 }
 
 /// What the simulation knows and the rules do not.
 fn against_truth(alerts: &[Alert], world: &World) {
     heading("Against the truth of the simulation");
-    println!("The simulation let savings do harm in some trusts, and made controls with only one of the two. The rules do not know which.\n");
-    let mut table = Table::new(&["Simulated", ">trusts", ">asked by R01", ">by R02", ">by neither"]);
+    println!(
+        "The simulation let savings do harm in some trusts, and made controls with only one of the two. The rules do not know which.\n"
+    );
+    let mut table = Table::new(&[
+        "Simulated",
+        ">trusts",
+        ">asked by R01",
+        ">by R02",
+        ">by neither",
+    ]);
     let kinds = [
         (TruthKind::Both, "savings jump and quality slips (harm)"),
         (TruthKind::SavingsOnly, "savings jump, no harm"),
@@ -283,41 +473,93 @@ fn against_truth(alerts: &[Alert], world: &World) {
     ];
     for (kind, name) in kinds {
         let truths: Vec<&Truth> = world.truth.iter().filter(|t| t.kind == kind).collect();
-        let asked = |rule: &str| truths.iter().filter(|t| asked_after_onset(alerts, t, rule)).count();
-        let neither = truths.iter().filter(|t| !asked_after_onset(alerts, t, "R01") && !asked_after_onset(alerts, t, "R02")).count();
-        table.row(vec![name.to_owned(), truths.len().to_string(), asked("R01").to_string(), asked("R02").to_string(), neither.to_string()]);
+        let asked = |rule: &str| {
+            truths
+                .iter()
+                .filter(|t| asked_after_onset(alerts, t, rule))
+                .count()
+        };
+        let neither = truths
+            .iter()
+            .filter(|t| {
+                !asked_after_onset(alerts, t, "R01") && !asked_after_onset(alerts, t, "R02")
+            })
+            .count();
+        table.row(vec![
+            name.to_owned(),
+            truths.len().to_string(),
+            asked("R01").to_string(),
+            asked("R02").to_string(),
+            neither.to_string(),
+        ]);
     }
     let with_story: BTreeSet<String> = world.truth.iter().map(|t| t.org.to_string()).collect();
     let others = world.trusts.len() - world.truth.len();
     let elsewhere = |rule: &str| {
-        let orgs = alerts.iter().filter(|a| is_question(a, rule) && !with_story.contains(&a.org_code)).map(|a| a.org_code.as_str());
+        let orgs = alerts
+            .iter()
+            .filter(|a| is_question(a, rule) && !with_story.contains(&a.org_code))
+            .map(|a| a.org_code.as_str());
         orgs.collect::<BTreeSet<_>>().len()
     };
-    table.row(vec!["nothing simulated".to_owned(), others.to_string(), elsewhere("R01").to_string(), elsewhere("R02").to_string(), String::new()]);
+    table.row(vec![
+        "nothing simulated".to_owned(),
+        others.to_string(),
+        elsewhere("R01").to_string(),
+        elsewhere("R02").to_string(),
+        String::new(),
+    ]);
     table.print();
     println!("\nHarm, trust by trust:");
     let mut table = Table::new(&["Trust", "From", "Markers that were made to slip", "R01"]);
     for truth in world.truth.iter().filter(|t| t.kind == TruthKind::Both) {
-        let hit = alerts.iter().filter(|a| is_question(a, "R01") && a.org_code == truth.org.to_string()).find(|a| is_after(a, truth));
+        let hit = alerts
+            .iter()
+            .filter(|a| is_question(a, "R01") && a.org_code == truth.org.to_string())
+            .find(|a| is_after(a, truth));
         let markers: Vec<&str> = truth.markers.iter().map(|m| m.as_str()).collect();
-        let found = hit.map_or_else(|| "not found".to_owned(), |a| format!("asked in {} ({})", a.raised_period, word(severity(a).as_str_name(), "SEVERITY_")));
-        table.row(vec![truth.org.to_string(), truth.from.to_string(), markers.join(", "), found]);
+        let found = hit.map_or_else(
+            || "not found".to_owned(),
+            |a| {
+                format!(
+                    "asked in {} ({})",
+                    a.raised_period,
+                    word(severity(a).as_str_name(), "SEVERITY_")
+                )
+            },
+        );
+        table.row(vec![
+            truth.org.to_string(),
+            truth.from.to_string(),
+            markers.join(", "),
+            found,
+        ]);
     }
     table.print();
-    println!("\nA&E figures are real: a trust with nothing simulated can be asked because its real A&E slipped. An alert is a question, not a verdict.");
+    println!(
+        "\nA&E figures are real: a trust with nothing simulated can be asked because its real A&E slipped. An alert is a question, not a verdict."
+    );
 }
 
 /// Was ever asked: not only worth knowing.
 fn is_question(alert: &Alert, rule: &str) -> bool {
-    alert.rule_id == rule && severity(alert) >= Severity::Amber && alert.condition() != Condition::Suppressed
+    alert.rule_id == rule
+        && severity(alert) >= Severity::Amber
+        && alert.condition() != Condition::Suppressed
 }
 
 fn is_after(alert: &Alert, truth: &Truth) -> bool {
-    alert.finding.as_ref().and_then(|f| f.period.parse::<Period>().ok()).is_some_and(|period| period >= truth.from)
+    alert
+        .finding
+        .as_ref()
+        .and_then(|f| f.period.parse::<Period>().ok())
+        .is_some_and(|period| period >= truth.from)
 }
 
 fn asked_after_onset(alerts: &[Alert], truth: &Truth, rule: &str) -> bool {
-    alerts.iter().any(|a| is_question(a, rule) && a.org_code == truth.org.to_string() && is_after(a, truth))
+    alerts
+        .iter()
+        .any(|a| is_question(a, rule) && a.org_code == truth.org.to_string() && is_after(a, truth))
 }
 
 /// Commands that can be typed as they stand.
@@ -327,12 +569,25 @@ pub(crate) fn how_to_go_on(url: &str, data_dir: &Path) {
     println!("  qipp query alerts --rule R01 --open          --server {url} --data-dir {dir}");
     println!("  qipp query alert R01-…                       the evidence of one");
     println!("  qipp query series RJ1 AE_4H_T1               one marker, month by month");
-    println!("  qipp query series RJ1 SICKNESS --known-at 2012-06-30T00:00:00Z   as it was known then");
-    println!("  qipp query savings RJ1 2013-03               savings, scheme by scheme (simulated)");
+    println!(
+        "  qipp query series RJ1 SICKNESS --known-at 2012-06-30T00:00:00Z   as it was known then"
+    );
+    println!(
+        "  qipp query savings RJ1 2013-03               savings, scheme by scheme (simulated)"
+    );
     println!("  qipp query rollup sha_2010 sha --marker RTT_ADM --from 2010-05 --to 2010-05");
-    println!("  qipp watch --from beginning                  every change of every alert, then live");
+    println!(
+        "  qipp watch --from beginning                  every change of every alert, then live"
+    );
     println!("  qipp act R01-… acknowledge --why \"I have it\"");
-    println!("  curl -s -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {url}/v1/alerts?page_size=3");
-    println!("  curl -sN -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {url}/v1/alerts/watch");
-    println!("  grpcurl -plaintext -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {} list", url.trim_start_matches("http://"));
+    println!(
+        "  curl -s -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {url}/v1/alerts?page_size=3"
+    );
+    println!(
+        "  curl -sN -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {url}/v1/alerts/watch"
+    );
+    println!(
+        "  grpcurl -plaintext -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {} list",
+        url.trim_start_matches("http://")
+    );
 }

@@ -75,7 +75,9 @@ pub(crate) async fn run(args: ActArgs) -> Outcome {
         act_id: args.act_id,
     };
     let answer = client.alerts().act_on_alert(request).await;
-    let answer = answer.map_err(|status| unreachable(&args.reach.server, &status))?.into_inner();
+    let answer = answer
+        .map_err(|status| unreachable(&args.reach.server, &status))?
+        .into_inner();
     let printed = if args.reach.json {
         json_line("qipp.alerts.v1.ActOnAlertResponse", &answer)?
     } else {
@@ -87,9 +89,19 @@ pub(crate) async fn run(args: ActArgs) -> Outcome {
 fn standing(alert: &Alert) -> String {
     let stage = word(alert.stage().as_str_name(), "STAGE_");
     let condition = word(alert.condition().as_str_name(), "CONDITION_");
-    let acts: Vec<String> = alert.legal_acts().map(|act| word(act.as_str_name(), "ACT_")).collect();
-    let next = if acts.is_empty() { "Nothing more can be done with it.".to_owned() } else { format!("Possible now: {}.", acts.join(", ")) };
-    plain(&format!("{} ({} {}) is {stage}; its condition: {condition}. {next}", alert.alert_id, alert.org_code, alert.org_name))
+    let acts: Vec<String> = alert
+        .legal_acts()
+        .map(|act| word(act.as_str_name(), "ACT_"))
+        .collect();
+    let next = if acts.is_empty() {
+        "Nothing more can be done with it.".to_owned()
+    } else {
+        format!("Possible now: {}.", acts.join(", "))
+    };
+    plain(&format!(
+        "{} ({} {}) is {stage}; its condition: {condition}. {next}",
+        alert.alert_id, alert.org_code, alert.org_name
+    ))
 }
 
 #[cfg(test)]
@@ -108,6 +120,9 @@ mod tests {
             legal_acts: vec![Act::Confirm.into(), Act::Refute.into()],
             ..Alert::default()
         };
-        assert_eq!(standing(&alert), "A (RJ1 Guy's) is explained; its condition: holds. Possible now: confirm, refute.");
+        assert_eq!(
+            standing(&alert),
+            "A (RJ1 Guy's) is explained; its condition: holds. Possible now: confirm, refute."
+        );
     }
 }

@@ -68,10 +68,21 @@ struct XmrArgs {
 #[derive(Debug, Args)]
 struct CsvOptions {
     /// Which way is better.
-    #[arg(long, value_enum, value_name = "WAY", requires = "csv", default_value = "increase")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY",
+        requires = "csv",
+        default_value = "increase"
+    )]
     improvement: ImprovementArg,
     /// The value to be reached, in the units of the series.
-    #[arg(long, value_name = "NUMBER", requires = "csv", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "csv",
+        allow_negative_numbers = true
+    )]
     target: Option<f64>,
     /// A day at which limits are computed anew, YYYY-MM-DD. Several: again, or with commas between.
     #[arg(long, value_name = "DATE", requires = "csv", value_delimiter = ',')]
@@ -83,7 +94,13 @@ struct CsvOptions {
     #[arg(long, requires = "csv")]
     no_screen_outliers: bool,
     /// What a missing value does to a possible trend.
-    #[arg(long, value_enum, value_name = "HOW", requires = "csv", default_value = "refuse")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        requires = "csv",
+        default_value = "refuse"
+    )]
     missing_in_trend: MissingArg,
     /// The exact reading of the method.
     #[arg(long, value_name = "NAME", requires = "csv", default_value = "nhsr_0_2_2", value_parser = parse_profile)]
@@ -138,7 +155,13 @@ impl CsvOptions {
 pub(crate) fn run(args: &ChartArgs) -> Outcome {
     let What::Xmr(args) = &args.what;
     let input = open(&args.file)?;
-    quietly(if args.csv { chart_csv(args, input) } else { chart_lines(input, &mut |text| line(text), &mut |text| eprintln!("{text}")) })
+    quietly(if args.csv {
+        chart_csv(args, input)
+    } else {
+        chart_lines(input, &mut |text| line(text), &mut |text| {
+            eprintln!("{text}")
+        })
+    })
 }
 
 /// The input, unpacked when it is gzipped.
@@ -146,26 +169,48 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     let mut input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        let file = File::open(path).map_err(|error| Failure::new(USAGE, format!("can't read {}: {error}", path.display())))?;
+        let file = File::open(path).map_err(|error| {
+            Failure::new(USAGE, format!("can't read {}: {error}", path.display()))
+        })?;
         Box::new(BufReader::new(file))
     };
     let packed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(input))) } else { input })
+    Ok(if packed {
+        Box::new(BufReader::new(MultiGzDecoder::new(input)))
+    } else {
+        input
+    })
 }
 
 fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
     let is_stdin = args.file == Path::new("-");
-    let named = if is_stdin { "standard input".to_owned() } else { args.file.display().to_string() };
+    let named = if is_stdin {
+        "standard input".to_owned()
+    } else {
+        args.file.display().to_string()
+    };
     let refused = |what: String| Failure::new(REFUSED, format!("{named}: {what}"));
     let mut bytes = Vec::new();
-    input.take(MAX_CSV + 1).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
+    input
+        .take(MAX_CSV + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| refused(error.to_string()))?;
     if bytes.len() as u64 > MAX_CSV {
-        return Err(refused(format!("more than {MAX_CSV} bytes are no series of one chart: give one series")));
+        return Err(refused(format!(
+            "more than {MAX_CSV} bytes are no series of one chart: give one series"
+        )));
     }
-    let text = String::from_utf8(bytes).map_err(|_| refused("the text is not UTF-8: save it as CSV UTF-8".to_owned()))?;
-    let id = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let id = id.filter(|_| !is_stdin).unwrap_or_else(|| "series".to_owned());
-    let record = xmr_csv(args.options.profile, &text, &args.options.to_xmr(), &id).map_err(|error| refused(error.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| refused("the text is not UTF-8: save it as CSV UTF-8".to_owned()))?;
+    let id = args
+        .file
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    let id = id
+        .filter(|_| !is_stdin)
+        .unwrap_or_else(|| "series".to_owned());
+    let record = xmr_csv(args.options.profile, &text, &args.options.to_xmr(), &id)
+        .map_err(|error| refused(error.to_string()))?;
     line(&record)?;
     Ok(exit::OK)
 }
@@ -234,7 +279,10 @@ mod tests {
             records.push(text.to_owned());
             Ok(())
         };
-        let code = chart_lines(input.as_bytes(), &mut print, &mut |text| faults.push(text.to_owned())).unwrap();
+        let code = chart_lines(input.as_bytes(), &mut print, &mut |text| {
+            faults.push(text.to_owned())
+        })
+        .unwrap();
         (code, records, faults)
     }
 
@@ -267,7 +315,13 @@ mod tests {
         }
         assert_eq!(seen[0], (Line::Text, "abcd".to_owned()));
         assert_eq!(seen[1].0, Line::TooLong);
-        assert_eq!(seen[2..].iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["ab", "", "abc"]);
+        assert_eq!(
+            seen[2..]
+                .iter()
+                .map(|(_, text)| text.as_str())
+                .collect::<Vec<_>>(),
+            ["ab", "", "abc"]
+        );
     }
 
     #[test]

@@ -54,7 +54,11 @@ struct NewArgs {
     #[arg(long, value_name = "DAY")]
     expires: Option<jiff::civil::Date>,
     /// File of principals.
-    #[arg(long, value_name = "FILE", default_value = "qipp-data/keys/principals.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "qipp-data/keys/principals.toml"
+    )]
     principals: PathBuf,
 }
 
@@ -66,10 +70,26 @@ pub(crate) fn run(args: KeysArgs) -> Outcome {
         RoleArg::National => Role::National,
         RoleArg::Operator => Role::Operator,
     };
-    let scope = keys::scope(&new.organisations, new.node.as_deref(), new.nation)
-        .map_err(|error| exit::Failure { code: exit::USAGE, error })?;
-    let key = keys::add(&new.principals, Principal { name: new.name, role, scope }, new.expires)?;
+    let scope =
+        keys::scope(&new.organisations, new.node.as_deref(), new.nation).map_err(|error| {
+            exit::Failure {
+                code: exit::USAGE,
+                error,
+            }
+        })?;
+    let key = keys::add(
+        &new.principals,
+        Principal {
+            name: new.name,
+            role,
+            scope,
+        },
+        new.expires,
+    )?;
     println!("{key}");
-    eprintln!("Its hash was added to {}. Start `qipp serve` anew to let it in. The key is not shown again.", new.principals.display());
+    eprintln!(
+        "Its hash was added to {}. Start `qipp serve` anew to let it in. The key is not shown again.",
+        new.principals.display()
+    );
     Ok(exit::OK)
 }

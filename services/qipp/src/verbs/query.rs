@@ -111,7 +111,10 @@ pub(crate) async fn run(args: QueryArgs) -> Outcome {
     let asker = Asker {
         client: args.reach.client(Role::National)?,
         server: args.reach.server,
-        read: args.known_at.map(|known_at| ReadOptions { min_cut: None, known_at: Some(known_at) }),
+        read: args.known_at.map(|known_at| ReadOptions {
+            min_cut: None,
+            known_at: Some(known_at),
+        }),
         json: args.reach.json,
         verbose: args.verbose,
     };
@@ -150,7 +153,9 @@ pub(crate) struct Asker {
 impl Asker {
     /// The answer, for a table; nothing when it was printed as JSON.
     fn answer<A: Answer>(&self, answer: Result<Response<A>, Status>) -> Result<Option<A>, Failure> {
-        let answer = answer.map_err(|status| unreachable(&self.server, &status))?.into_inner();
+        let answer = answer
+            .map_err(|status| unreachable(&self.server, &status))?
+            .into_inner();
         self.name_cut(answer.cut())?;
         if self.json {
             line(&json_line(A::NAME, &answer)?)?;
@@ -167,7 +172,10 @@ impl Asker {
         let mut pages = Vec::new();
         let mut token = String::new();
         loop {
-            let page = ask(token).await.map_err(|status| unreachable(&self.server, &status))?.into_inner();
+            let page = ask(token)
+                .await
+                .map_err(|status| unreachable(&self.server, &status))?
+                .into_inner();
             // Every page is answered at the cut of the first.
             if pages.is_empty() {
                 self.name_cut(page.cut())?;
@@ -185,7 +193,9 @@ impl Asker {
     }
 
     fn name_cut(&self, cut: Option<&Cut>) -> Result<(), Failure> {
-        if self.verbose && let Some(cut) = cut {
+        if self.verbose
+            && let Some(cut) = cut
+        {
             eprintln!("answered at {}", json_line("qipp.events.v1.Cut", cut)?);
         }
         Ok(())
@@ -242,7 +252,8 @@ answers! {
 /// What is wrong, and what to give instead.
 pub(crate) fn parse_cut(text: &str) -> Result<Cut, String> {
     let bytes = from_json_text("qipp.events.v1.Cut", text.as_bytes());
-    let bytes = bytes.map_err(|error| format!("{error}; a cut is JSON as --json prints it: {{\"next\":[…]}}"))?;
+    let bytes = bytes
+        .map_err(|error| format!("{error}; a cut is JSON as --json prints it: {{\"next\":[…]}}"))?;
     Cut::decode(bytes).map_err(|error| error.to_string())
 }
 
@@ -252,9 +263,14 @@ fn parse_known_at(text: &str) -> Result<KnownAt, String> {
     } else if time_from_text(text).is_some() {
         Moment::Time(text.to_owned())
     } else {
-        return Err("give a time with its offset, for example 2012-03-15T09:00:00Z, or a cut as JSON".to_owned());
+        return Err(
+            "give a time with its offset, for example 2012-03-15T09:00:00Z, or a cut as JSON"
+                .to_owned(),
+        );
     };
-    Ok(KnownAt { moment: Some(moment) })
+    Ok(KnownAt {
+        moment: Some(moment),
+    })
 }
 
 /// Text of an argument that may be absent: the contract says nothing by an empty one.
@@ -278,7 +294,10 @@ fn parts(measured: &Measured) -> (String, String) {
 
 /// The returns that a figure came from: `RJ1 r2` is revision 2 of RJ1's return.
 fn came_from(sources: &[Source]) -> String {
-    let named: Vec<String> = sources.iter().map(|s| format!("{} r{}", s.org_code, s.revision)).collect();
+    let named: Vec<String> = sources
+        .iter()
+        .map(|s| format!("{} r{}", s.org_code, s.revision))
+        .collect();
     named.join(", ")
 }
 
@@ -289,9 +308,14 @@ mod tests {
     #[test]
     fn a_moment_is_a_time_with_its_offset_or_a_cut() {
         let time = parse_known_at("2012-03-15T09:00:00Z").unwrap();
-        assert_eq!(time.moment, Some(Moment::Time("2012-03-15T09:00:00Z".into())));
+        assert_eq!(
+            time.moment,
+            Some(Moment::Time("2012-03-15T09:00:00Z".into()))
+        );
         let cut = r#"{"next":[{"topic":"qipp.returns.v1","partition":1,"offset":"7"}]}"#;
-        let Some(Moment::Cut(cut)) = parse_known_at(cut).unwrap().moment else { panic!("a cut") };
+        let Some(Moment::Cut(cut)) = parse_known_at(cut).unwrap().moment else {
+            panic!("a cut")
+        };
         assert_eq!((cut.next[0].partition, cut.next[0].offset), (1, 7));
         for bad in ["yesterday", "2012-03-15", "{\"after\":[]}"] {
             assert!(parse_known_at(bad).is_err(), "{bad}");
@@ -300,9 +324,18 @@ mod tests {
 
     #[test]
     fn a_figure_of_a_denominator_of_nothing_is_not_zero() {
-        let none = Measured { numerator: 0.0, denominator: Some(0.0) };
+        let none = Measured {
+            numerator: 0.0,
+            denominator: Some(0.0),
+        };
         assert_eq!(figure(None, &none), "of nothing");
-        let days = Measured { numerator: 12.0, denominator: None };
-        assert_eq!((figure(Some(12.0), &days).as_str(), parts(&days).1.as_str()), ("12", ""));
+        let days = Measured {
+            numerator: 12.0,
+            denominator: None,
+        };
+        assert_eq!(
+            (figure(Some(12.0), &days).as_str(), parts(&days).1.as_str()),
+            ("12", "")
+        );
     }
 }

@@ -84,9 +84,16 @@ pub(crate) async fn run(args: RegisterArgs) -> Outcome {
     let client = args.reach.client(Role::Operator)?;
     let facts = facts(&args, &client).await?;
     let (recorded, unchanged) = record(&client, &args.reach.server, facts, args.dry_run).await?;
-    let how = if args.dry_run { "Dry run, nothing was written" } else { "Registered" };
+    let how = if args.dry_run {
+        "Dry run, nothing was written"
+    } else {
+        "Registered"
+    };
     if args.reach.json {
-        println!("{}", serde_json::json!({ "recorded": recorded, "unchanged": unchanged, "dryRun": args.dry_run }));
+        println!(
+            "{}",
+            serde_json::json!({ "recorded": recorded, "unchanged": unchanged, "dryRun": args.dry_run })
+        );
     } else {
         println!("{how}: {recorded} facts recorded, {unchanged} known already.");
     }
@@ -96,12 +103,17 @@ pub(crate) async fn run(args: RegisterArgs) -> Outcome {
 async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact>, Failure> {
     match &args.what {
         What::Markers { files: paths } => {
-            let contents: Vec<Vec<u8>> = paths.iter().map(|path| files::read(path)).collect::<Result<_, _>>()?;
+            let contents: Vec<Vec<u8>> = paths
+                .iter()
+                .map(|path| files::read(path))
+                .collect::<Result<_, _>>()?;
             let slices: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
             let named = paths.first().cloned().unwrap_or_default();
             formats::markers(&slices).map_err(|problems| files::faults(&named, &problems))
         }
-        What::PctSha { file } => formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p)),
+        What::PctSha { file } => {
+            formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p))
+        }
         What::Trusts { file } => {
             let known = known_codes(client, &args.reach.server).await?;
             formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
@@ -120,7 +132,8 @@ async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact
                 org_kind: &rtt.org_kind,
                 group_names: &BTreeMap::new(),
             };
-            formats::rtt_reference(&files::read(&rtt.file)?, &options).map_err(|p| files::faults(&rtt.file, &p))
+            formats::rtt_reference(&files::read(&rtt.file)?, &options)
+                .map_err(|p| files::faults(&rtt.file, &p))
         }
     }
 }
@@ -128,11 +141,21 @@ async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact
 /// Every organisation that the service knows.
 async fn known_codes(client: &Client, server: &str) -> Result<BTreeSet<OrgCode>, Failure> {
     let mut codes = BTreeSet::new();
-    let mut request = ListOrganisationsRequest { page_size: 1000, ..ListOrganisationsRequest::default() };
+    let mut request = ListOrganisationsRequest {
+        page_size: 1000,
+        ..ListOrganisationsRequest::default()
+    };
     loop {
         let answer = client.registry().list_organisations(request.clone()).await;
-        let answer = answer.map_err(|status| unreachable(server, &status))?.into_inner();
-        codes.extend(answer.organisations.iter().filter_map(|o| o.org_code.parse::<OrgCode>().ok()));
+        let answer = answer
+            .map_err(|status| unreachable(server, &status))?
+            .into_inner();
+        codes.extend(
+            answer
+                .organisations
+                .iter()
+                .filter_map(|o| o.org_code.parse::<OrgCode>().ok()),
+        );
         if answer.next_page_token.is_empty() {
             return Ok(codes);
         }
@@ -144,13 +167,23 @@ async fn known_codes(client: &Client, server: &str) -> Result<BTreeSet<OrgCode>,
 ///
 /// # Errors
 /// When a batch is refused; earlier batches stand, and running it again goes on.
-pub(crate) async fn record(client: &Client, server: &str, facts: Vec<ReferenceFact>, validate_only: bool) -> Result<(u64, u64), Failure> {
+pub(crate) async fn record(
+    client: &Client,
+    server: &str,
+    facts: Vec<ReferenceFact>,
+    validate_only: bool,
+) -> Result<(u64, u64), Failure> {
     let bar = progress(facts.len(), "facts");
     let (mut recorded, mut unchanged) = (0, 0);
     for batch in facts.chunks(MAX_FACTS_PER_CALL) {
-        let request = RecordFactsRequest { facts: batch.to_vec(), validate_only };
+        let request = RecordFactsRequest {
+            facts: batch.to_vec(),
+            validate_only,
+        };
         let answer = client.registry().record_facts(request).await;
-        let answer = answer.map_err(|status| unreachable(server, &status))?.into_inner();
+        let answer = answer
+            .map_err(|status| unreachable(server, &status))?
+            .into_inner();
         recorded += u64::from(answer.recorded);
         unchanged += u64::from(answer.unchanged);
         bar.inc(batch.len() as u64);

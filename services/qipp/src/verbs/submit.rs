@@ -55,14 +55,24 @@ pub(crate) async fn run(args: SubmitArgs) -> Outcome {
         .await?;
     bar.finish_and_clear();
     print_summary(&args, &summary)?;
-    Ok(if summary.rejected + summary.conflicts > 0 { exit::REFUSED } else { exit::OK })
+    Ok(if summary.rejected + summary.conflicts > 0 {
+        exit::REFUSED
+    } else {
+        exit::OK
+    })
 }
 
 /// A bar on standard error; invisible where that is not a terminal.
 pub(crate) fn progress(length: usize, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
-    let style = ProgressStyle::with_template("{msg} [{bar:40}] {human_pos}/{human_len} ({per_sec}, {eta} left)");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    let style = ProgressStyle::with_template(
+        "{msg} [{bar:40}] {human_pos}/{human_len} ({per_sec}, {eta} left)",
+    );
+    bar.set_style(
+        style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> "),
+    );
     bar.set_message(what);
     bar
 }
@@ -70,10 +80,19 @@ pub(crate) fn progress(length: usize, what: &'static str) -> ProgressBar {
 fn print_json(ret: &Return, answer: &Answer) {
     let (name, answer) = match answer {
         Answer::Receipt(receipt) => ("receipt", json_line("qipp.intake.v1.Receipt", receipt)),
-        Answer::Rejection(rejection) => ("rejection", json_line("qipp.intake.v1.Rejection", rejection)),
+        Answer::Rejection(rejection) => (
+            "rejection",
+            json_line("qipp.intake.v1.Rejection", rejection),
+        ),
     };
-    let value: serde_json::Value = answer.ok().and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
-    println!("{}", json!({ "orgCode": ret.org_code, "period": ret.period, name: value }));
+    let value: serde_json::Value = answer
+        .ok()
+        .and_then(|line| serde_json::from_str(&line).ok())
+        .unwrap_or_default();
+    println!(
+        "{}",
+        json!({ "orgCode": ret.org_code, "period": ret.period, name: value })
+    );
 }
 
 /// Prints what was refused; says whether it was.
@@ -83,12 +102,20 @@ fn print_refusal(ret: &Return, answer: &Answer) -> bool {
         Answer::Rejection(rejection) => {
             eprintln!("{} {}: refused", ret.org_code, ret.period);
             for problem in &rejection.problems {
-                eprintln!("  {} at {}: {}", problem.code, problem.field, problem.description);
+                eprintln!(
+                    "  {} at {}: {}",
+                    problem.code, problem.field, problem.description
+                );
             }
             true
         }
-        Answer::Receipt(receipt) if matches!(receipt.decision(), Decision::Conflict | Decision::KeyReused) => {
-            eprintln!("{} {}: conflict, the current revision is {}", ret.org_code, ret.period, receipt.revision);
+        Answer::Receipt(receipt)
+            if matches!(receipt.decision(), Decision::Conflict | Decision::KeyReused) =>
+        {
+            eprintln!(
+                "{} {}: conflict, the current revision is {}",
+                ret.org_code, ret.period, receipt.revision
+            );
             true
         }
         Answer::Receipt(_) => false,
@@ -96,7 +123,14 @@ fn print_refusal(ret: &Return, answer: &Answer) -> bool {
 }
 
 fn print_summary(args: &SubmitArgs, summary: &Summary) -> Result<(), exit::Failure> {
-    let Summary { accepted, repeats, conflicts, rejected, warnings, cut } = summary;
+    let Summary {
+        accepted,
+        repeats,
+        conflicts,
+        rejected,
+        warnings,
+        cut,
+    } = summary;
     if args.reach.json {
         let cut: serde_json::Value = serde_json::from_str(&json_line("qipp.events.v1.Cut", cut)?)?;
         println!(
@@ -104,8 +138,14 @@ fn print_summary(args: &SubmitArgs, summary: &Summary) -> Result<(), exit::Failu
             json!({ "accepted": accepted, "repeats": repeats, "conflicts": conflicts, "rejected": rejected, "warnings": warnings, "dryRun": args.dry_run, "cut": cut })
         );
     } else {
-        let how = if args.dry_run { "Dry run, nothing was written" } else { "Submitted" };
-        println!("{how}: {accepted} accepted, {repeats} repeats, {conflicts} conflicts, {rejected} rejected; {warnings} warnings.");
+        let how = if args.dry_run {
+            "Dry run, nothing was written"
+        } else {
+            "Submitted"
+        };
+        println!(
+            "{how}: {accepted} accepted, {repeats} repeats, {conflicts} conflicts, {rejected} rejected; {warnings} warnings."
+        );
     }
     Ok(())
 }

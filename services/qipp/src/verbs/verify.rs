@@ -68,7 +68,10 @@ pub(crate) async fn run(args: VerifyArgs) -> Outcome {
         (Some(path), Some(tree)) => Some((published::Published::read(path)?, tree)),
         _ => None,
     };
-    let mut report = Report { json: args.json, differs: false };
+    let mut report = Report {
+        json: args.json,
+        differs: false,
+    };
     let outcome = match open(&args.data_dir).await? {
         Opened::Damaged(check) => report.print(&check),
         Opened::Whole(log) => {
@@ -112,9 +115,14 @@ fn stage(what: &str) {
 }
 
 /// Works with the nation on a thread that may be busy for long.
-async fn on<T: Send + 'static>(nation: &Arc<Nation>, work: impl FnOnce(&Nation) -> T + Send + 'static) -> anyhow::Result<T> {
+async fn on<T: Send + 'static>(
+    nation: &Arc<Nation>,
+    work: impl FnOnce(&Nation) -> T + Send + 'static,
+) -> anyhow::Result<T> {
     let nation = Arc::clone(nation);
-    tokio::task::spawn_blocking(move || work(&nation)).await.context("a check ended badly; its message is above")
+    tokio::task::spawn_blocking(move || work(&nation))
+        .await
+        .context("a check ended badly; its message is above")
 }
 
 /// What opening a log gave.
@@ -128,13 +136,23 @@ async fn open(data_dir: &Path) -> Result<Opened, Failure> {
     let path = data_dir.join("log");
     // Opening would make an empty log where there is none.
     if !path.join("store").is_dir() {
-        let what = format!("there is no log in {}: name the folder that `qipp serve` keeps its data in, with --data-dir", data_dir.display());
+        let what = format!(
+            "there is no log in {}: name the folder that `qipp serve` keeps its data in, with --data-dir",
+            data_dir.display()
+        );
         return Err(Failure::new(NOT_FOUND, what));
     }
     let opened = match open_with(&path, EmbeddedConfig::default()).await? {
         // The layout is the log's own; it is not for a check to know it beforehand.
         Err(LogError::LayoutMismatch { stored, .. }) => {
-            open_with(&path, EmbeddedConfig { layout: stored, ..EmbeddedConfig::default() }).await?
+            open_with(
+                &path,
+                EmbeddedConfig {
+                    layout: stored,
+                    ..EmbeddedConfig::default()
+                },
+            )
+            .await?
         }
         other => other,
     };
@@ -151,9 +169,16 @@ async fn open(data_dir: &Path) -> Result<Opened, Failure> {
     }
 }
 
-async fn open_with(path: &Path, config: EmbeddedConfig) -> Result<Result<EmbeddedLog, LogError>, Failure> {
+async fn open_with(
+    path: &Path,
+    config: EmbeddedConfig,
+) -> Result<Result<EmbeddedLog, LogError>, Failure> {
     let path = path.to_owned();
-    Ok(tokio::task::spawn_blocking(move || EmbeddedLog::open(path, config)).await.context("opening the log")?)
+    Ok(
+        tokio::task::spawn_blocking(move || EmbeddedLog::open(path, config))
+            .await
+            .context("opening the log")?,
+    )
 }
 
 /// What a check found.
@@ -171,7 +196,13 @@ struct Check {
 
 impl Check {
     fn new(name: &'static str) -> Self {
-        Self { name, summary: String::new(), checked: 0, differences: 0, shown: Vec::new() }
+        Self {
+            name,
+            summary: String::new(),
+            checked: 0,
+            differences: 0,
+            shown: Vec::new(),
+        }
     }
 
     /// Counts a difference; only the first ones are put into words.
@@ -196,7 +227,11 @@ struct Report {
 impl Report {
     fn print(&mut self, check: &Check) -> Result<(), Failure> {
         self.differs |= !check.is_equal();
-        if self.json { line(&as_json(check)) } else { line(&as_text(check)) }
+        if self.json {
+            line(&as_json(check))
+        } else {
+            line(&as_text(check))
+        }
     }
 }
 
@@ -213,8 +248,16 @@ fn as_json(check: &Check) -> String {
 }
 
 fn as_text(check: &Check) -> String {
-    let verdict = if check.is_equal() { "equal" } else { "DIFFERENT" };
-    let mut text = format!("{verdict:<9}  {:<10}  {}", check.name, plain(&check.summary));
+    let verdict = if check.is_equal() {
+        "equal"
+    } else {
+        "DIFFERENT"
+    };
+    let mut text = format!(
+        "{verdict:<9}  {:<10}  {}",
+        check.name,
+        plain(&check.summary)
+    );
     for difference in &check.shown {
         text.push_str(&format!("\n           {}", plain(difference)));
     }
@@ -251,14 +294,23 @@ mod tests {
             check.differ(|| format!("cell {number}"));
         }
         let text = as_text(&check);
-        assert!(text.starts_with("DIFFERENT") && text.ends_with("… and 10 more"), "{text}");
+        assert!(
+            text.starts_with("DIFFERENT") && text.ends_with("… and 10 more"),
+            "{text}"
+        );
         let json: serde_json::Value = serde_json::from_str(&as_json(&check)).unwrap();
-        assert_eq!((json["equal"].as_bool(), json["differences"].as_u64()), (Some(false), Some(60)));
+        assert_eq!(
+            (json["equal"].as_bool(), json["differences"].as_u64()),
+            (Some(false), Some(60))
+        );
     }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@ use clap::Args;
 use futures::FutureExt as _;
 use qipp_access::Role;
 use qipp_api::proto::alerts::v1::alert_event::Event;
-use qipp_api::proto::alerts::v1::{AlertFilter, ListAlertsRequest, WatchAlertsRequest, WatchAlertsResponse};
+use qipp_api::proto::alerts::v1::{
+    AlertFilter, ListAlertsRequest, WatchAlertsRequest, WatchAlertsResponse,
+};
 use qipp_api::proto::events::v1::Cut;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Code, Status};
@@ -75,7 +77,15 @@ pub(crate) async fn run(args: WatchArgs) -> Outcome {
         From::After(cut) => Some(cut),
         From::Now => Some(now(&client, &args.reach.server, &filter).await?),
     };
-    let mut watch = Watch { client, filter, cut, left: args.max, reach: args.reach, connected: false, pause: FIRST_PAUSE };
+    let mut watch = Watch {
+        client,
+        filter,
+        cut,
+        left: args.max,
+        reach: args.reach,
+        connected: false,
+        pause: FIRST_PAUSE,
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let ended = tokio::select! {
         ended = watch.follow().boxed() => ended,
@@ -88,9 +98,15 @@ pub(crate) async fn run(args: WatchArgs) -> Outcome {
 
 /// The state as of now: what happened before is not shown.
 async fn now(client: &Client, server: &str, filter: &AlertFilter) -> Result<Cut, Failure> {
-    let request = ListAlertsRequest { filter: Some(filter.clone()), page_size: 1, ..ListAlertsRequest::default() };
+    let request = ListAlertsRequest {
+        filter: Some(filter.clone()),
+        page_size: 1,
+        ..ListAlertsRequest::default()
+    };
     let answer = client.alerts().list_alerts(request).await;
-    let answer = answer.map_err(|status| unreachable(server, &status))?.into_inner();
+    let answer = answer
+        .map_err(|status| unreachable(server, &status))?
+        .into_inner();
     Ok(answer.cut.unwrap_or_default())
 }
 
@@ -127,7 +143,11 @@ impl Watch {
             }
             // One line for an outage, not one for each attempt.
             if self.pause == FIRST_PAUSE {
-                eprintln!("The connection to {} is lost ({}); trying again until it is back.", self.reach.server, status.message());
+                eprintln!(
+                    "The connection to {} is lost ({}); trying again until it is back.",
+                    self.reach.server,
+                    status.message()
+                );
             }
             tokio::time::sleep(self.pause).await;
             self.pause = (self.pause * 2).min(LAST_PAUSE);
@@ -136,14 +156,24 @@ impl Watch {
 
     /// Prints events until the connection ends.
     async fn connection(&mut self) -> Result<End, Failure> {
-        let request = WatchAlertsRequest { from: self.cut.clone(), filter: Some(self.filter.clone()) };
+        let request = WatchAlertsRequest {
+            from: self.cut.clone(),
+            filter: Some(self.filter.clone()),
+        };
         let mut client = self.client.live_alerts();
         // The stream has no deadline, its opening has.
-        let opening = tokio::time::timeout(Duration::from_secs(self.reach.timeout), client.watch_alerts(request));
+        let opening = tokio::time::timeout(
+            Duration::from_secs(self.reach.timeout),
+            client.watch_alerts(request),
+        );
         let mut events = match opening.await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => return Ok(End::Broken(status)),
-            Err(_) => return Ok(End::Broken(Status::unavailable("the service does not answer"))),
+            Err(_) => {
+                return Ok(End::Broken(Status::unavailable(
+                    "the service does not answer",
+                )));
+            }
         };
         if self.pause != FIRST_PAUSE {
             eprintln!("Connected again: going on from the last event.");
@@ -188,8 +218,19 @@ impl Watch {
 
 /// A failure of the way, or of a service that is just going down or coming up; what is refused stays refused.
 fn may_come_back(code: Code) -> bool {
-    use Code::{Aborted, Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
-    matches!(code, Aborted | Cancelled | DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
+    use Code::{
+        Aborted, Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown,
+    };
+    matches!(
+        code,
+        Aborted
+            | Cancelled
+            | DeadlineExceeded
+            | Internal
+            | ResourceExhausted
+            | Unavailable
+            | Unknown
+    )
 }
 
 /// Time, organisation, rule, severity, what happened, and in words.
@@ -206,13 +247,24 @@ fn event_line(response: &WatchAlertsResponse) -> String {
         }
         Some(Event::Acted(acted)) => {
             let what = word(acted.act().as_str_name(), "ACT_");
-            (what, standing, format!("{}: {} [{}]", acted.who, acted.why, alert.alert_id))
+            (
+                what,
+                standing,
+                format!("{}: {} [{}]", acted.who, acted.why, alert.alert_id),
+            )
         }
         None => ("unknown".to_owned(), standing, String::new()),
     };
     let severity = word(finding.severity().as_str_name(), "SEVERITY_");
-    let simulated = if finding.evidence.is_some_and(|evidence| evidence.simulated) { " (simulated)" } else { "" };
-    plain(&format!("{}  {:<6} {:<4} {severity:<6} {what:<12} {words}{simulated}", event.at, alert.org_code, alert.rule_id))
+    let simulated = if finding.evidence.is_some_and(|evidence| evidence.simulated) {
+        " (simulated)"
+    } else {
+        ""
+    };
+    plain(&format!(
+        "{}  {:<6} {:<4} {severity:<6} {what:<12} {words}{simulated}",
+        event.at, alert.org_code, alert.rule_id
+    ))
 }
 
 #[cfg(test)]
@@ -226,24 +278,45 @@ mod tests {
         assert_eq!(parse_from("now"), Ok(From::Now));
         assert_eq!(parse_from("beginning"), Ok(From::Beginning));
         let cut = r#"{"next":[{"topic":"qipp.alerts.v1","partition":2,"offset":"9"}]}"#;
-        let Ok(From::After(cut)) = parse_from(cut) else { panic!("a cut") };
-        assert_eq!(parse_from(&json_line("qipp.events.v1.Cut", &cut).unwrap()), Ok(From::After(cut)), "what is printed can be given back");
+        let Ok(From::After(cut)) = parse_from(cut) else {
+            panic!("a cut")
+        };
+        assert_eq!(
+            parse_from(&json_line("qipp.events.v1.Cut", &cut).unwrap()),
+            Ok(From::After(cut)),
+            "what is printed can be given back"
+        );
         assert!(parse_from("yesterday").is_err());
     }
 
     #[test]
     fn a_line_names_who_what_and_that_it_is_simulated() {
-        let evidence = Evidence { simulated: true, ..Evidence::default() };
+        let evidence = Evidence {
+            simulated: true,
+            ..Evidence::default()
+        };
         let finding = Finding {
             severity: Severity::Red.into(),
             summary: "savings rise\nand two markers slip".into(),
             evidence: Some(evidence),
             ..Finding::default()
         };
-        let evaluated = AlertEvaluated { transition: Transition::Raised.into(), finding: Some(finding), ..AlertEvaluated::default() };
+        let evaluated = AlertEvaluated {
+            transition: Transition::Raised.into(),
+            finding: Some(finding),
+            ..AlertEvaluated::default()
+        };
         let response = WatchAlertsResponse {
-            alert: Some(Alert { org_code: "RJ1".into(), rule_id: "R01".into(), ..Alert::default() }),
-            event: Some(AlertEvent { at: "2012-04-20T09:00:00Z".into(), event: Some(Event::Evaluated(evaluated)), position: None }),
+            alert: Some(Alert {
+                org_code: "RJ1".into(),
+                rule_id: "R01".into(),
+                ..Alert::default()
+            }),
+            event: Some(AlertEvent {
+                at: "2012-04-20T09:00:00Z".into(),
+                event: Some(Event::Evaluated(evaluated)),
+                position: None,
+            }),
             cut: None,
         };
         let expected = "2012-04-20T09:00:00Z  RJ1    R01  red    raised       savings rise and two markers slip (simulated)";

@@ -60,7 +60,10 @@ impl FilterArgs {
         AlertFilter {
             org_code: text(self.org),
             rule_id: text(self.rule.as_deref()),
-            min_severity: self.min_severity.map_or(Severity::Unspecified, Severity::from).into(),
+            min_severity: self
+                .min_severity
+                .map_or(Severity::Unspecified, Severity::from)
+                .into(),
             tree: text(self.tree),
             node_code: text(self.node),
             open_only,
@@ -70,7 +73,9 @@ impl FilterArgs {
 
 /// Arguments of `qipp query alerts`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: qipp query alerts --open --min-severity amber --tree region7 --node Y54")]
+#[command(
+    after_help = "Example: qipp query alerts --open --min-severity amber --tree region7 --node Y54"
+)]
 pub(crate) struct AlertsArgs {
     #[command(flatten)]
     filter: FilterArgs,
@@ -88,11 +93,27 @@ pub(super) async fn alerts(asker: &Asker, args: AlertsArgs) -> Result<(), Failur
         min_evaluated: None,
     };
     let ask = async |page_token| {
-        let request = ListAlertsRequest { page_token, ..request.clone() };
+        let request = ListAlertsRequest {
+            page_token,
+            ..request.clone()
+        };
         asker.client.alerts().list_alerts(request).await
     };
-    let Some(pages) = asker.pages(ask).await? else { return Ok(()) };
-    let header = ["month", "severity", "rule", "organisation", "name", "condition", "stage", "alert", "simulated", "seen"];
+    let Some(pages) = asker.pages(ask).await? else {
+        return Ok(());
+    };
+    let header = [
+        "month",
+        "severity",
+        "rule",
+        "organisation",
+        "name",
+        "condition",
+        "stage",
+        "alert",
+        "simulated",
+        "seen",
+    ];
     let mut table = Table::new(&header);
     for alert in pages.iter().flat_map(|page| &page.alerts) {
         table.row(alert_row(alert));
@@ -111,24 +132,39 @@ fn alert_row(alert: &Alert) -> Vec<String> {
         word(alert.condition().as_str_name(), "CONDITION_"),
         word(alert.stage().as_str_name(), "STAGE_"),
         alert.alert_id.clone(),
-        simulated(finding.evidence.as_ref().is_some_and(|evidence| evidence.simulated)),
+        simulated(
+            finding
+                .evidence
+                .as_ref()
+                .is_some_and(|evidence| evidence.simulated),
+        ),
         finding.summary,
     ]
 }
 
 /// Arguments of `qipp query alert`.
 #[derive(Debug, Args)]
-#[command(after_help = "With --json the evidence comes whole: everything that is needed to compute the finding again.")]
+#[command(
+    after_help = "With --json the evidence comes whole: everything that is needed to compute the finding again."
+)]
 pub(crate) struct AlertArgs {
     /// Identifier of the alert (`qipp query alerts` lists them).
     id: String,
 }
 
 pub(super) async fn alert(asker: &Asker, args: AlertArgs) -> Result<(), Failure> {
-    let request = GetAlertRequest { read: asker.read.clone(), alert_id: args.id };
+    let request = GetAlertRequest {
+        read: asker.read.clone(),
+        alert_id: args.id,
+    };
     let answer = asker.client.alerts().get_alert(request).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
-    write(&detail::text(&answer.alert.unwrap_or_default(), &answer.history))
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
+    write(&detail::text(
+        &answer.alert.unwrap_or_default(),
+        &answer.history,
+    ))
 }
 
 /// Prints an alert as `qipp query alert` does; without a history, what has happened since is left out.
@@ -162,12 +198,25 @@ pub(super) async fn benchmarks(asker: &Asker, args: BenchmarksArgs) -> Result<()
         to: text(args.to),
     };
     let answer = asker.client.alerts().list_benchmarks(request).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
-    let header =
-        ["month", "peers", ">value", ">numerator", ">denominator", ">organisations", ">slipping", "simulated"];
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
+    let header = [
+        "month",
+        "peers",
+        ">value",
+        ">numerator",
+        ">denominator",
+        ">organisations",
+        ">slipping",
+        "simulated",
+    ];
     let mut table = Table::new(&header);
     for value in &answer.benchmarks {
-        let measured = Measured { numerator: value.numerator, denominator: value.denominator };
+        let measured = Measured {
+            numerator: value.numerator,
+            denominator: value.denominator,
+        };
         let (numerator, denominator) = parts(&measured);
         table.row(vec![
             value.period.clone(),

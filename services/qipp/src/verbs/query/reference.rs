@@ -4,8 +4,8 @@ use clap::Args;
 use jiff::civil::Date;
 use qipp_api::proto::events::v1::{Dataset, MarkerDefined};
 use qipp_api::proto::registry::v1::{
-    GetOrganisationRequest, GetOrganisationResponse, ListMarkersRequest, ListOrganisationsRequest, ListTreeNodesRequest,
-    ListTreesRequest, Organisation,
+    GetOrganisationRequest, GetOrganisationResponse, ListMarkersRequest, ListOrganisationsRequest,
+    ListTreeNodesRequest, ListTreesRequest, Organisation,
 };
 use qipp_domain::{OrgCode, Slug};
 
@@ -23,10 +23,17 @@ pub(crate) struct OrganisationsArgs {
 
 pub(super) async fn organisations(asker: &Asker, args: OrganisationsArgs) -> Result<(), Failure> {
     let ask = async |page_token| {
-        let request = ListOrganisationsRequest { read: asker.read.clone(), kind: text(args.kind), page_size: PAGE, page_token };
+        let request = ListOrganisationsRequest {
+            read: asker.read.clone(),
+            kind: text(args.kind),
+            page_size: PAGE,
+            page_token,
+        };
         asker.client.registry().list_organisations(request).await
     };
-    let Some(pages) = asker.pages(ask).await? else { return Ok(()) };
+    let Some(pages) = asker.pages(ask).await? else {
+        return Ok(());
+    };
     let mut table = Table::new(&["code", "kind", "name", "opened", "closed"]);
     for organisation in pages.iter().flat_map(|page| &page.organisations) {
         table.row(organisation_row(organisation));
@@ -35,7 +42,13 @@ pub(super) async fn organisations(asker: &Asker, args: OrganisationsArgs) -> Res
 }
 
 fn organisation_row(organisation: &Organisation) -> Vec<String> {
-    let Organisation { org_code, name, kind, opened, closed } = organisation.clone();
+    let Organisation {
+        org_code,
+        name,
+        kind,
+        opened,
+        closed,
+    } = organisation.clone();
     vec![org_code, kind, name, opened, closed]
 }
 
@@ -47,9 +60,14 @@ pub(crate) struct OrganisationArgs {
 }
 
 pub(super) async fn organisation(asker: &Asker, args: OrganisationArgs) -> Result<(), Failure> {
-    let request = GetOrganisationRequest { read: asker.read.clone(), org_code: args.code.to_string() };
+    let request = GetOrganisationRequest {
+        read: asker.read.clone(),
+        org_code: args.code.to_string(),
+    };
     let answer = asker.client.registry().get_organisation(request).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
     for text in organisation_lines(&answer) {
         line(&plain(&text))?;
     }
@@ -57,25 +75,67 @@ pub(super) async fn organisation(asker: &Asker, args: OrganisationArgs) -> Resul
 }
 
 fn organisation_lines(answer: &GetOrganisationResponse) -> Vec<String> {
-    let Organisation { org_code, name, kind, opened, closed } = answer.organisation.clone().unwrap_or_default();
-    let since = |day: &str, what: &str| if day.is_empty() { String::new() } else { format!(", {what} {day}") };
-    let mut lines = vec![format!("{org_code} {name} ({kind}{}{})", since(&opened, "opened"), since(&closed, "closed"))];
-    lines.extend(answer.successors.iter().map(|s| format!("  followed by {} on {}", s.successor_code, s.date)));
-    lines.extend(answer.predecessors.iter().map(|s| format!("  follows {} since {}", s.org_code, s.date)));
+    let Organisation {
+        org_code,
+        name,
+        kind,
+        opened,
+        closed,
+    } = answer.organisation.clone().unwrap_or_default();
+    let since = |day: &str, what: &str| {
+        if day.is_empty() {
+            String::new()
+        } else {
+            format!(", {what} {day}")
+        }
+    };
+    let mut lines = vec![format!(
+        "{org_code} {name} ({kind}{}{})",
+        since(&opened, "opened"),
+        since(&closed, "closed")
+    )];
+    lines.extend(
+        answer
+            .successors
+            .iter()
+            .map(|s| format!("  followed by {} on {}", s.successor_code, s.date)),
+    );
+    lines.extend(
+        answer
+            .predecessors
+            .iter()
+            .map(|s| format!("  follows {} since {}", s.org_code, s.date)),
+    );
     lines.extend(answer.edges.iter().map(|edge| {
         let (from, until) = (&edge.valid_from, since(&edge.valid_until, "until"));
-        format!("  in {}: below {} from {from}{until}", edge.tree, edge.parent_code)
+        format!(
+            "  in {}: below {} from {from}{until}",
+            edge.tree, edge.parent_code
+        )
     }));
     lines.extend(answer.obligations.iter().map(|owed| {
         let dataset = Dataset::try_from(owed.dataset).unwrap_or_default();
-        format!("  owes {} from {}{}", word(dataset.as_str_name(), "DATASET_"), owed.from, since(&owed.until, "until"))
+        format!(
+            "  owes {} from {}{}",
+            word(dataset.as_str_name(), "DATASET_"),
+            owed.from,
+            since(&owed.until, "until")
+        )
     }));
     lines
 }
 
 pub(super) async fn trees(asker: &Asker) -> Result<(), Failure> {
-    let answer = asker.client.registry().list_trees(ListTreesRequest { read: asker.read.clone() }).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
+    let answer = asker
+        .client
+        .registry()
+        .list_trees(ListTreesRequest {
+            read: asker.read.clone(),
+        })
+        .await;
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
     let mut table = Table::new(&["tree", "root", "title"]);
     for tree in answer.trees {
         table.row(vec![tree.tree, tree.root_code, tree.title]);
@@ -104,11 +164,17 @@ pub(super) async fn nodes(asker: &Asker, args: NodesArgs) -> Result<(), Failure>
         };
         asker.client.registry().list_tree_nodes(request).await
     };
-    let Some(pages) = asker.pages(ask).await? else { return Ok(()) };
+    let Some(pages) = asker.pages(ask).await? else {
+        return Ok(());
+    };
     let mut table = Table::new(&["code", "kind", "name", "opened", "closed", "below"]);
     for node in pages.iter().flat_map(|page| &page.nodes) {
         let mut row = organisation_row(&node.organisation.clone().unwrap_or_default());
-        row.push(if node.parent_code.is_empty() { "(root)".to_owned() } else { node.parent_code.clone() });
+        row.push(if node.parent_code.is_empty() {
+            "(root)".to_owned()
+        } else {
+            node.parent_code.clone()
+        });
         table.row(row);
     }
     table.show()
@@ -116,12 +182,20 @@ pub(super) async fn nodes(asker: &Asker, args: NodesArgs) -> Result<(), Failure>
 
 pub(super) async fn markers(asker: &Asker) -> Result<(), Failure> {
     let ask = async |page_token| {
-        let request = ListMarkersRequest { read: asker.read.clone(), page_size: PAGE, page_token };
+        let request = ListMarkersRequest {
+            read: asker.read.clone(),
+            page_size: PAGE,
+            page_token,
+        };
         asker.client.registry().list_markers(request).await
     };
-    let Some(pages) = asker.pages(ask).await? else { return Ok(()) };
-    let mut table =
-        Table::new(&["marker", ">version", "domain", "role", "better", "adds up", "unit", "from", "until", "standard", "name"]);
+    let Some(pages) = asker.pages(ask).await? else {
+        return Ok(());
+    };
+    let mut table = Table::new(&[
+        "marker", ">version", "domain", "role", "better", "adds up", "unit", "from", "until",
+        "standard", "name",
+    ]);
     for marker in pages.iter().flat_map(|page| &page.markers) {
         table.row(marker_row(marker));
     }

@@ -12,7 +12,9 @@ use crate::output::{Table, line, simulated, word};
 
 /// Arguments of `qipp query completeness`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: qipp query completeness quality 2012-03 --tree region7 --node Y54")]
+#[command(
+    after_help = "Example: qipp query completeness quality 2012-03 --tree region7 --node Y54"
+)]
 pub(crate) struct CompletenessArgs {
     /// Which return.
     #[arg(value_enum)]
@@ -40,20 +42,41 @@ pub(super) async fn completeness(asker: &Asker, args: CompletenessArgs) -> Resul
         as_of: text(args.as_of),
     };
     let answer = asker.client.projections().get_completeness(request).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
-    let due = if answer.due.is_empty() { "no deadline is set".to_owned() } else { format!("due {}", answer.due) };
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
+    let due = if answer.due.is_empty() {
+        "no deadline is set".to_owned()
+    } else {
+        format!("due {}", answer.due)
+    };
     line(&format!(
         "{}: {} expected ({due}): {} in time, {} late, {} missing, {} not yet due\n",
-        args.period, answer.expected, answer.in_time, answer.late, answer.missing, answer.not_yet_due
+        args.period,
+        answer.expected,
+        answer.in_time,
+        answer.late,
+        answer.missing,
+        answer.not_yet_due
     ))?;
-    let mut table = Table::new(&["organisation", "state", "first received", ">working days late", ">revisions"]);
+    let mut table = Table::new(&[
+        "organisation",
+        "state",
+        "first received",
+        ">working days late",
+        ">revisions",
+    ]);
     for submission in &answer.submissions {
         let late = submission.working_days_late;
         table.row(vec![
             submission.org_code.clone(),
             word(submission.state().as_str_name(), "SUBMISSION_STATE_").replace('_', " "),
             submission.received_at.clone(),
-            if late > 0 { late.to_string() } else { String::new() },
+            if late > 0 {
+                late.to_string()
+            } else {
+                String::new()
+            },
             submission.revisions.to_string(),
         ]);
     }
@@ -62,7 +85,9 @@ pub(super) async fn completeness(asker: &Asker, args: CompletenessArgs) -> Resul
 
 /// Arguments of `qipp query revisions`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: qipp query revisions RJ1 quality 2012-03\nWith --json every revision comes with its figures.")]
+#[command(
+    after_help = "Example: qipp query revisions RJ1 quality 2012-03\nWith --json every revision comes with its figures."
+)]
 pub(crate) struct RevisionsArgs {
     /// ODS code of the organisation.
     org: OrgCode,
@@ -81,8 +106,19 @@ pub(super) async fn revisions(asker: &Asker, args: RevisionsArgs) -> Result<(), 
         period: args.period.to_string(),
     };
     let answer = asker.client.projections().list_revisions(request).await;
-    let Some(answer) = asker.answer(answer)? else { return Ok(()) };
-    let mut table = Table::new(&[">revision", "received", "by", "status", ">values", "source", "remarks", "simulated"]);
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
+    let mut table = Table::new(&[
+        ">revision",
+        "received",
+        "by",
+        "status",
+        ">values",
+        "source",
+        "remarks",
+        "simulated",
+    ]);
     for revision in &answer.revisions {
         table.row(revision_row(revision));
     }
@@ -92,8 +128,14 @@ pub(super) async fn revisions(asker: &Asker, args: RevisionsArgs) -> Result<(), 
 fn revision_row(revision: &Revision) -> Vec<String> {
     let content = revision.r#return.clone().unwrap_or_default();
     let (values, any_simulated) = match &content.body {
-        Some(Body::Savings(savings)) => (savings.lines.len(), savings.lines.iter().any(|line| line.simulated)),
-        Some(Body::Quality(quality)) => (quality.observations.len(), quality.observations.iter().any(|o| o.simulated)),
+        Some(Body::Savings(savings)) => (
+            savings.lines.len(),
+            savings.lines.iter().any(|line| line.simulated),
+        ),
+        Some(Body::Quality(quality)) => (
+            quality.observations.len(),
+            quality.observations.iter().any(|o| o.simulated),
+        ),
         None => (0, false),
     };
     vec![

@@ -8,7 +8,9 @@ use jiff::civil::Date;
 use qipp_api::files::{RollUpLevel, rtt_rollup_csv, rtt_treatment_functions};
 use qipp_api::proto::events::v1::known_at::Moment;
 use qipp_api::proto::events::v1::{KnownAt, ReadOptions};
-use qipp_api::proto::projections::v1::{ListRollUpsRequest, ListRollUpsResponse, RollUpCell, Structure};
+use qipp_api::proto::projections::v1::{
+    ListRollUpsRequest, ListRollUpsResponse, RollUpCell, Structure,
+};
 use qipp_domain::{MarkerCode, Period, Slug};
 
 use super::{Asker, PAGE, came_from, figure, parts, text};
@@ -35,7 +37,12 @@ pub(crate) struct RollUpArgs {
     #[arg(long)]
     marker: Option<MarkerCode>,
     /// A part (tfc:100), or * for the whole and every part. Without it: the whole.
-    #[arg(long, value_name = "PART", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "PART",
+        default_value = "",
+        hide_default_value = true
+    )]
     breakdown: String,
     /// First month, YYYY-MM.
     #[arg(long, value_name = "MONTH")]
@@ -46,7 +53,10 @@ pub(crate) struct RollUpArgs {
     /// All months under the tree of this day (without a day: today); what was merged counts for its successor. Without it: each month
     /// under the tree that held then.
     #[arg(long, value_name = "DAY", num_args = 0..=1)]
-    #[allow(clippy::option_option, reason = "clap's form of an option whose value may be left out")]
+    #[allow(
+        clippy::option_option,
+        reason = "clap's form of an option whose value may be left out"
+    )]
     as_it_is: Option<Option<Date>>,
     /// Name every return that each figure came from.
     #[arg(long)]
@@ -61,25 +71,47 @@ pub(crate) struct RollUpArgs {
 
 pub(super) async fn roll_up(asker: &Asker, args: RollUpArgs) -> Result<(), Failure> {
     if args.rtt_csv && asker.json {
-        return Err(Failure::new(USAGE, "--rtt-csv and --json are two layouts: choose one"));
+        return Err(Failure::new(
+            USAGE,
+            "--rtt-csv and --json are two layouts: choose one",
+        ));
     }
-    let names = args.names.as_deref().map(treatment_functions).transpose()?.unwrap_or_default();
+    let names = args
+        .names
+        .as_deref()
+        .map(treatment_functions)
+        .transpose()?
+        .unwrap_or_default();
     let mut read = asker.read.clone();
     let mut levels: Vec<(Slug, Vec<RollUpCell>)> = Vec::new();
     for level in &args.levels {
-        let Some(pages) = pages(asker, &args, *level, read.clone()).await? else { continue };
+        let Some(pages) = pages(asker, &args, *level, read.clone()).await? else {
+            continue;
+        };
         // Further levels are read at the cut of the first, so that they add up to each other.
         if read.is_none() {
             let cut = pages.first().and_then(|page| page.cut.clone());
-            let known_at = cut.map(|cut| KnownAt { moment: Some(Moment::Cut(cut)) });
-            read = Some(ReadOptions { min_cut: None, known_at });
+            let known_at = cut.map(|cut| KnownAt {
+                moment: Some(Moment::Cut(cut)),
+            });
+            read = Some(ReadOptions {
+                min_cut: None,
+                known_at,
+            });
         }
-        levels.push((*level, pages.into_iter().flat_map(|page| page.cells).collect()));
+        levels.push((
+            *level,
+            pages.into_iter().flat_map(|page| page.cells).collect(),
+        ));
     }
     if asker.json {
         return Ok(());
     }
-    if args.rtt_csv { write(&as_published(&levels, &names)) } else { table(&args, &levels).show() }
+    if args.rtt_csv {
+        write(&as_published(&levels, &names))
+    } else {
+        table(&args, &levels).show()
+    }
 }
 
 async fn pages(
@@ -88,13 +120,21 @@ async fn pages(
     level: Slug,
     read: Option<ReadOptions>,
 ) -> Result<Option<Vec<ListRollUpsResponse>>, Failure> {
-    let structure = if args.as_it_is.is_some() { Structure::AsItIs } else { Structure::AsItWas };
+    let structure = if args.as_it_is.is_some() {
+        Structure::AsItIs
+    } else {
+        Structure::AsItWas
+    };
     let request = ListRollUpsRequest {
         read,
         tree: args.tree.to_string(),
         level: level.to_string(),
         marker: text(args.marker),
-        breakdown: if args.rtt_csv && args.breakdown.is_empty() { "*".to_owned() } else { args.breakdown.clone() },
+        breakdown: if args.rtt_csv && args.breakdown.is_empty() {
+            "*".to_owned()
+        } else {
+            args.breakdown.clone()
+        },
         from: text(args.from),
         to: text(args.to),
         structure: structure.into(),
@@ -104,7 +144,10 @@ async fn pages(
         page_token: String::new(),
     };
     let ask = async |page_token| {
-        let request = ListRollUpsRequest { page_token, ..request.clone() };
+        let request = ListRollUpsRequest {
+            page_token,
+            ..request.clone()
+        };
         asker.client.projections().list_roll_ups(request).await
     };
     asker.pages(ask).await
@@ -117,13 +160,26 @@ fn treatment_functions(path: &Path) -> Result<BTreeMap<String, String>, Failure>
 fn as_published(levels: &[(Slug, Vec<RollUpCell>)], names: &BTreeMap<String, String>) -> String {
     let level = |(level, cells): &'_ (Slug, Vec<RollUpCell>)| (level.to_string(), cells.clone());
     let held: Vec<(String, Vec<RollUpCell>)> = levels.iter().map(level).collect();
-    let levels: Vec<RollUpLevel<'_>> = held.iter().map(|(level, cells)| RollUpLevel { level, cells }).collect();
+    let levels: Vec<RollUpLevel<'_>> = held
+        .iter()
+        .map(|(level, cells)| RollUpLevel { level, cells })
+        .collect();
     rtt_rollup_csv(&levels, names)
 }
 
 fn table(args: &RollUpArgs, levels: &[(Slug, Vec<RollUpCell>)]) -> Table {
     let mut header = vec![
-        "month", "level", "group", "name", "marker", "part", ">value", ">numerator", ">denominator", ">with figure", ">without",
+        "month",
+        "level",
+        "group",
+        "name",
+        "marker",
+        "part",
+        ">value",
+        ">numerator",
+        ">denominator",
+        ">with figure",
+        ">without",
         "simulated",
     ];
     if args.sources {
@@ -148,7 +204,11 @@ fn cell_row(level: Slug, cell: &RollUpCell) -> Vec<String> {
         None if cell.organisations > 0 => ("does not add up".to_owned(), Default::default()),
         None => ("none has a figure".to_owned(), Default::default()),
     };
-    let group = if cell.group_code.is_empty() { "(none above)".to_owned() } else { cell.group_code.clone() };
+    let group = if cell.group_code.is_empty() {
+        "(none above)".to_owned()
+    } else {
+        cell.group_code.clone()
+    };
     vec![
         cell.period.clone(),
         level.to_string(),
@@ -171,9 +231,21 @@ mod tests {
 
     #[test]
     fn a_cell_without_a_figure_says_why_and_shows_no_zero() {
-        let cell = RollUpCell { organisations_missing: 3, ..RollUpCell::default() };
-        assert_eq!(cell_row("sha".parse().unwrap(), &cell)[6..9], ["none has a figure", "", ""]);
-        let median = RollUpCell { organisations: 2, ..RollUpCell::default() };
-        assert_eq!(cell_row("sha".parse().unwrap(), &median)[6], "does not add up");
+        let cell = RollUpCell {
+            organisations_missing: 3,
+            ..RollUpCell::default()
+        };
+        assert_eq!(
+            cell_row("sha".parse().unwrap(), &cell)[6..9],
+            ["none has a figure", "", ""]
+        );
+        let median = RollUpCell {
+            organisations: 2,
+            ..RollUpCell::default()
+        };
+        assert_eq!(
+            cell_row("sha".parse().unwrap(), &median)[6],
+            "does not add up"
+        );
     }
 }

@@ -17,9 +17,14 @@ pub(crate) struct StatusArgs {
 }
 
 pub(super) async fn status(asker: &Asker, args: StatusArgs) -> Result<(), Failure> {
-    let request = GetStatusRequest { read: asker.read.clone(), digest: args.digest };
+    let request = GetStatusRequest {
+        read: asker.read.clone(),
+        digest: args.digest,
+    };
     let answer = asker.client.projections().get_status(request).await;
-    let Some(status) = asker.answer(answer)? else { return Ok(()) };
+    let Some(status) = asker.answer(answer)? else {
+        return Ok(());
+    };
     line(&standing(&status))?;
     let span = match (status.first_period.as_str(), status.last_period.as_str()) {
         ("", _) => "no returns yet".to_owned(),
@@ -46,16 +51,28 @@ pub(super) async fn status(asker: &Asker, args: StatusArgs) -> Result<(), Failur
 
 /// How far the fold is behind the log.
 fn standing(status: &GetStatusResponse) -> String {
-    let (cut, head) = (status.cut.clone().unwrap_or_default(), status.head.clone().unwrap_or_default());
-    let behind: u64 = head.next.iter().map(|end| end.offset.saturating_sub(folded(&cut, end))).sum();
+    let (cut, head) = (
+        status.cut.clone().unwrap_or_default(),
+        status.head.clone().unwrap_or_default(),
+    );
+    let behind: u64 = head
+        .next
+        .iter()
+        .map(|end| end.offset.saturating_sub(folded(&cut, end)))
+        .sum();
     if behind == 0 {
         return "Everything in the log is folded.".to_owned();
     }
-    format!("The fold is {behind} offsets behind the log: it is catching up, or an earlier cut was asked for.")
+    format!(
+        "The fold is {behind} offsets behind the log: it is catching up, or an earlier cut was asked for."
+    )
 }
 
 fn folded(cut: &Cut, end: &qipp_api::proto::events::v1::Position) -> u64 {
-    let held = cut.next.iter().find(|place| place.topic == end.topic && place.partition == end.partition);
+    let held = cut
+        .next
+        .iter()
+        .find(|place| place.topic == end.topic && place.partition == end.partition);
     held.map_or(0, |place| place.offset)
 }
 
@@ -63,7 +80,9 @@ fn parked(status: &GetStatusResponse) -> Result<(), Failure> {
     if status.parked.is_empty() {
         return Ok(());
     }
-    line("\nParked: a fact could not be digested, and later facts of the same key are kept out. Everything else goes on.")?;
+    line(
+        "\nParked: a fact could not be digested, and later facts of the same key are kept out. Everything else goes on.",
+    )?;
     let mut table = Table::new(&["key", "topic", ">partition", ">offset", "why"]);
     for parked in &status.parked {
         let position = parked.position.clone().unwrap_or_default();

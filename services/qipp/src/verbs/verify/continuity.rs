@@ -18,14 +18,24 @@ pub(super) async fn check(log: &dyn EventLog) -> Result<Check, Failure> {
     let head = log.head();
     let expected: u64 = head.iter().map(|(_, next)| next).sum();
     let bar = progress(usize::try_from(expected).unwrap_or(usize::MAX), "records");
-    let mut seen = Seen { layout: log.layout(), check: Check::new("continuity"), records: BTreeMap::new(), facts: 0, before: None };
+    let mut seen = Seen {
+        layout: log.layout(),
+        check: Check::new("continuity"),
+        records: BTreeMap::new(),
+        facts: 0,
+        before: None,
+    };
     for ((topic, partition), end) in head.iter() {
         seen.before = None;
         let mut from = 0;
         while from < end {
             let page = log.read(topic, partition, from, PAGE).await?;
             let Some(last) = page.last() else {
-                seen.check.differ(|| format!("{topic}/{partition} should go on to offset {end} and ends before {from}"));
+                seen.check.differ(|| {
+                    format!(
+                        "{topic}/{partition} should go on to offset {end} and ends before {from}"
+                    )
+                });
                 break;
             };
             from = last.position.offset + 1;
@@ -56,31 +66,48 @@ impl Seen {
         let place = record.position;
         if let Some((offset, time_ms)) = self.before {
             if place.offset <= offset {
-                self.check.differ(|| format!("{place} follows offset {offset}: offsets have to rise"));
+                self.check
+                    .differ(|| format!("{place} follows offset {offset}: offsets have to rise"));
             }
             if record.time_ms < time_ms {
-                self.check.differ(|| format!("{place} was accepted before the record below it: times must not fall"));
+                self.check.differ(|| {
+                    format!("{place} was accepted before the record below it: times must not fall")
+                });
             }
         }
         self.before = Some((place.offset, record.time_ms));
         let home = self.layout.partition_of(place.topic, &record.key);
         if home != place.partition {
             let key = record.key.escape_ascii();
-            self.check.differ(|| format!("{place} is of {key}, whose partition is {home}"));
+            self.check
+                .differ(|| format!("{place} is of {key}, whose partition is {home}"));
         }
         match decode(&record.key, &record.payload) {
             Ok((_, facts)) => self.facts += count(&facts),
-            Err(why) => self.check.differ(|| format!("{place} can't be read: {why}")),
+            Err(why) => self
+                .check
+                .differ(|| format!("{place} can't be read: {why}")),
         }
         *self.records.entry(place.topic).or_default() += 1;
         self.check.checked += 1;
     }
 
     fn finish(mut self) -> Check {
-        let counts: Vec<String> = self.records.iter().map(|(topic, count)| format!("{} {topic}", grouped(*count))).collect();
-        let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
-        self.check.summary =
-            format!("{} records with {} facts ({counts})", grouped(self.check.checked), grouped(self.facts));
+        let counts: Vec<String> = self
+            .records
+            .iter()
+            .map(|(topic, count)| format!("{} {topic}", grouped(*count)))
+            .collect();
+        let counts = if counts.is_empty() {
+            "none".to_owned()
+        } else {
+            counts.join(", ")
+        };
+        self.check.summary = format!(
+            "{} records with {} facts ({counts})",
+            grouped(self.check.checked),
+            grouped(self.facts)
+        );
         self.check
     }
 }
@@ -106,34 +133,66 @@ mod tests {
 
     async fn log_of(payloads: &[&[u8]]) -> MemoryLog {
         let log = MemoryLog::new(Layout::default(), Arc::new(SystemClock));
-        let record = |payload: &&[u8]| NewRecord { key: "RJ1".into(), payload: bytes::Bytes::copy_from_slice(payload) };
-        log.append(Topic::Reference, 0, payloads.iter().map(record).collect()).await.unwrap();
+        let record = |payload: &&[u8]| NewRecord {
+            key: "RJ1".into(),
+            payload: bytes::Bytes::copy_from_slice(payload),
+        };
+        log.append(Topic::Reference, 0, payloads.iter().map(record).collect())
+            .await
+            .unwrap();
         log
     }
 
     fn organisation() -> Vec<u8> {
-        let organisation =
-            Organisation { code: "RJ1".parse().unwrap(), name: "G".into(), kind: "trust".parse().unwrap(), opened: None, closed: None };
-        encode(&Facts::Reference(vec![ReferenceFact::Organisation(organisation)]), Meta::default()).to_vec()
+        let organisation = Organisation {
+            code: "RJ1".parse().unwrap(),
+            name: "G".into(),
+            kind: "trust".parse().unwrap(),
+            opened: None,
+            closed: None,
+        };
+        encode(
+            &Facts::Reference(vec![ReferenceFact::Organisation(organisation)]),
+            Meta::default(),
+        )
+        .to_vec()
     }
 
     #[tokio::test]
     async fn records_are_counted_and_one_that_cannot_be_read_is_named() {
         let good = organisation();
-        let check = check(&log_of(&[&good, b"\xff\xff", &good]).await).await.unwrap();
+        let check = check(&log_of(&[&good, b"\xff\xff", &good]).await)
+            .await
+            .unwrap();
         assert_eq!((check.checked, check.differences), (3, 1));
-        assert!(check.shown[0].contains("@1 can't be read"), "{:?}", check.shown);
-        assert!(check.summary.starts_with("3 records with 2 facts"), "{}", check.summary);
+        assert!(
+            check.shown[0].contains("@1 can't be read"),
+            "{:?}",
+            check.shown
+        );
+        assert!(
+            check.summary.starts_with("3 records with 2 facts"),
+            "{}",
+            check.summary
+        );
     }
 
     #[tokio::test]
     async fn a_record_in_a_partition_that_is_not_its_keys_is_a_difference() {
         let log = MemoryLog::new(Layout::default(), Arc::new(SystemClock));
-        let facts = encode(&Facts::Alerts("RJ1".parse().unwrap(), Vec::new()), Meta::default());
+        let facts = encode(
+            &Facts::Alerts("RJ1".parse().unwrap(), Vec::new()),
+            Meta::default(),
+        );
         let home = log.layout().partition_of(Topic::Alerts, b"RJ1");
         for (partition, differences) in [(home, 0), (home + 1, 1)] {
-            let record = NewRecord { key: "RJ1".into(), payload: facts.clone() };
-            log.append(Topic::Alerts, partition % 8, vec![record]).await.unwrap();
+            let record = NewRecord {
+                key: "RJ1".into(),
+                payload: facts.clone(),
+            };
+            log.append(Topic::Alerts, partition % 8, vec![record])
+                .await
+                .unwrap();
             assert_eq!(check(&log).await.unwrap().differences, differences);
         }
     }

@@ -8,7 +8,9 @@ use anyhow::Context;
 use qipp_domain::Cut;
 use qipp_domain::nation::Nation;
 use qipp_eventlog::EventLog;
-use qipp_projection::{Follower, FollowerConfig, Parked, ProjectionError, StoreConfig, digest_of, domain_cut, fold_to};
+use qipp_projection::{
+    Follower, FollowerConfig, Parked, ProjectionError, StoreConfig, digest_of, domain_cut, fold_to,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Check, grouped};
@@ -16,7 +18,10 @@ use crate::exit::{Failure, UNAVAILABLE};
 use crate::serve::decode;
 
 /// The checks, and the nation of the fresh fold.
-pub(super) async fn check(log: &Arc<dyn EventLog>, store: &Path) -> Result<([Check; 2], Nation), Failure> {
+pub(super) async fn check(
+    log: &Arc<dyn EventLog>,
+    store: &Path,
+) -> Result<([Check; 2], Nation), Failure> {
     let stored = of_store(log, store).await?;
     let (nation, parked) = fold_to(&**log, decode, &stored.cut).await?;
     let digested = tokio::task::spawn_blocking(move || (digest_of(&nation), nation)).await;
@@ -24,13 +29,19 @@ pub(super) async fn check(log: &Arc<dyn EventLog>, store: &Path) -> Result<([Che
 
     let mut digest = Check::new("digest");
     digest.checked = nation.keys().len() as u64;
-    digest.summary = format!("store {} · fresh fold {} · {}", short(&stored.digest), short(&fresh), stored.began);
+    digest.summary = format!("{fresh} by a fresh fold; {}", stored.began);
     if stored.digest != fresh {
         let what = "the store differs from the log: move the folder `projection` away, and the next start builds it anew";
-        digest.differ(|| format!("{what} (store {}, log {fresh})", stored.digest));
+        digest.differ(|| format!("{what} (its digest is {})", stored.digest));
     }
     if places(&stored.parked) != places(&parked) {
-        digest.differ(|| format!("the store parks {:?}, the fresh fold {:?}", places(&stored.parked), places(&parked)));
+        digest.differ(|| {
+            format!(
+                "the store parks {:?}, the fresh fold {:?}",
+                places(&stored.parked),
+                places(&parked)
+            )
+        });
     }
     Ok(([digest, parked_keys(&parked)], nation))
 }
@@ -45,22 +56,34 @@ struct Stored {
 }
 
 async fn of_store(log: &Arc<dyn EventLog>, store: &Path) -> Result<Stored, Failure> {
-    let before = Before { existed: store.exists(), aside: set_aside(store) };
+    let before = Before {
+        existed: store.exists(),
+        aside: set_aside(store),
+    };
     let stop = CancellationToken::new();
     let config = FollowerConfig::new(StoreConfig::Sled(store.to_owned()), decode);
-    let follower = Follower::start(Arc::clone(log), config, stop.clone()).await.map_err(|error| match error {
-        in_use @ ProjectionError::StoreInUse { .. } => Failure::new(UNAVAILABLE, in_use),
-        other => other.into(),
-    })?;
+    let follower = Follower::start(Arc::clone(log), config, stop.clone())
+        .await
+        .map_err(|error| match error {
+            in_use @ ProjectionError::StoreInUse { .. } => Failure::new(UNAVAILABLE, in_use),
+            other => other.into(),
+        })?;
     let loaded = follower.checkpointed().borrow().cut.clone();
     follower.caught_up().await?;
     let began = before.began(store, &loaded, &domain_cut(&log.head()));
     let (cut, parked) = (follower.cut(), follower.parked());
     let computing = follower.clone();
-    let digest = tokio::task::spawn_blocking(move || computing.digest()).await.context("computing the digest")?;
+    let digest = tokio::task::spawn_blocking(move || computing.digest())
+        .await
+        .context("computing the digest")?;
     stop.cancel();
     follower.stopped().await;
-    Ok(Stored { digest, cut, parked, began })
+    Ok(Stored {
+        digest,
+        cut,
+        parked,
+        began,
+    })
 }
 
 /// What was there before the store was opened.
@@ -73,10 +96,16 @@ impl Before {
     fn began(&self, store: &Path, loaded: &Cut, head: &Cut) -> String {
         let total: u64 = head.iter().map(|(_, next)| next).sum();
         let held: u64 = loaded.iter().map(|(_, next)| next).sum();
-        let new: Vec<String> =
-            set_aside(store).into_iter().filter(|path| !self.aside.contains(path)).map(|path| path.display().to_string()).collect();
+        let new: Vec<String> = set_aside(store)
+            .into_iter()
+            .filter(|path| !self.aside.contains(path))
+            .map(|path| path.display().to_string())
+            .collect();
         if !new.is_empty() {
-            format!("the store was damaged or not of this log: it was moved to {} and REBUILT", new.join(", "))
+            format!(
+                "the store was damaged or not of this log: it was moved to {} and REBUILT",
+                new.join(", ")
+            )
         } else if !self.existed {
             "there was no store: it was built from the log".to_owned()
         } else if held == 0 && total > 0 {
@@ -84,26 +113,43 @@ impl Before {
         } else if held == total {
             "its checkpoint covered the whole log".to_owned()
         } else {
-            format!("its checkpoint was {} records behind", grouped(total - held))
+            format!(
+                "its checkpoint was {} records behind",
+                grouped(total - held)
+            )
         }
     }
 }
 
 /// Stores that were moved aside beside this one.
 fn set_aside(store: &Path) -> Vec<PathBuf> {
-    let Some(name) = store.file_name().map(|name| format!("{}.damaged-", name.to_string_lossy())) else { return Vec::new() };
-    let entries = store.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    let paths = entries.into_iter().flatten().filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    paths.filter(|path| path.file_name().is_some_and(|held| held.to_string_lossy().starts_with(&name))).collect()
-}
-
-fn short(digest: &str) -> &str {
-    digest.get(..16).unwrap_or(digest)
+    let Some(name) = store
+        .file_name()
+        .map(|name| format!("{}.damaged-", name.to_string_lossy()))
+    else {
+        return Vec::new();
+    };
+    let entries = store
+        .parent()
+        .and_then(|folder| std::fs::read_dir(folder).ok());
+    let paths = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    paths
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|held| held.to_string_lossy().starts_with(&name))
+        })
+        .collect()
 }
 
 /// Where each parked key was parked.
 fn places(parked: &[Parked]) -> Vec<(&str, u32, u64)> {
-    let mut places: Vec<_> = parked.iter().map(|p| (p.key.as_str(), p.stamp.lane, p.stamp.offset)).collect();
+    let mut places: Vec<_> = parked
+        .iter()
+        .map(|p| (p.key.as_str(), p.stamp.lane, p.stamp.offset))
+        .collect();
     places.sort_unstable();
     places
 }
@@ -114,9 +160,21 @@ fn parked_keys(parked: &[Parked]) -> Check {
     check.summary = format!("{} keys whose facts could not be digested", parked.len());
     for parked in parked {
         check.differ(|| {
-            let topic = parked.topic().map(|topic| topic.to_string()).unwrap_or_default();
-            let Parked { key, stamp, reason, withheld, .. } = parked;
-            format!("{key} in {topic}, offset {}: {reason}; {withheld} later records are kept out", stamp.offset)
+            let topic = parked
+                .topic()
+                .map(|topic| topic.to_string())
+                .unwrap_or_default();
+            let Parked {
+                key,
+                stamp,
+                reason,
+                withheld,
+                ..
+            } = parked;
+            format!(
+                "{key} in {topic}, offset {}: {reason}; {withheld} later records are kept out",
+                stamp.offset
+            )
         });
     }
     check
@@ -128,14 +186,27 @@ mod tests {
 
     #[test]
     fn how_the_store_began_is_told() {
-        let store = std::env::temp_dir().join(format!("qipp-verify-digest-{}", std::process::id())).join("projection");
+        let store = std::env::temp_dir()
+            .join(format!("qipp-verify-digest-{}", std::process::id()))
+            .join("projection");
         let cut = |next: u64| Cut::from_iter([(0x2_0000, next)]);
-        let before = Before { existed: true, aside: Vec::new() };
+        let before = Before {
+            existed: true,
+            aside: Vec::new(),
+        };
         assert!(before.began(&store, &cut(9), &cut(9)).contains("whole log"));
-        assert!(before.began(&store, &cut(7), &cut(9)).contains("2 records behind"));
+        assert!(
+            before
+                .began(&store, &cut(7), &cut(9))
+                .contains("2 records behind")
+        );
         assert!(before.began(&store, &cut(0), &cut(9)).contains("REBUILT"));
         std::fs::create_dir_all(store.with_file_name("projection.damaged-1")).unwrap();
-        assert!(before.began(&store, &cut(0), &cut(9)).contains("projection.damaged-1"));
+        assert!(
+            before
+                .began(&store, &cut(0), &cut(9))
+                .contains("projection.damaged-1")
+        );
         std::fs::remove_dir_all(store.parent().unwrap()).unwrap();
     }
 }

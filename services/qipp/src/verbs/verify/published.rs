@@ -22,7 +22,12 @@ const LEVEL: usize = 2;
 const GROUP: usize = 3;
 
 /// What is compared.
-const COUNTS: [&str; 4] = ["total_pathways", "total_known_clock_start", "within_18_weeks", "over_52_weeks"];
+const COUNTS: [&str; 4] = [
+    "total_pathways",
+    "total_known_clock_start",
+    "within_18_weeks",
+    "over_52_weeks",
+];
 
 /// How the layout names the level of the nation.
 const NATIONAL: &str = "national";
@@ -45,8 +50,12 @@ impl Published {
     /// When it can't be read, or is not in the layout.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let refused = |what: String| Failure::new(REFUSED, format!("{}: {what}", path.display()));
-        let text = String::from_utf8(files::read(path)?).map_err(|_| refused("the text is not UTF-8".to_owned()))?;
-        Ok(Self { path: path.to_owned(), cells: parse(&text).map_err(refused)? })
+        let text = String::from_utf8(files::read(path)?)
+            .map_err(|_| refused("the text is not UTF-8".to_owned()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            cells: parse(&text).map_err(refused)?,
+        })
     }
 
     /// Compares with the roll-ups of the tree.
@@ -61,45 +70,83 @@ impl Published {
     fn ours(&self, nation: &Nation, tree: Slug) -> Result<Cells, Failure> {
         let bad = |what: String| Failure::new(REFUSED, format!("{}: {what}", self.path.display()));
         let reference = nation.reference(&KnownAt::Latest);
-        let tree = reference.tree(tree).ok_or_else(|| Failure::new(NOT_FOUND, format!("the data has no tree `{tree}`")))?;
+        let tree = reference
+            .tree(tree)
+            .ok_or_else(|| Failure::new(NOT_FOUND, format!("the data has no tree `{tree}`")))?;
         let periods: BTreeSet<&str> = self.cells.keys().map(|key| key[PERIOD].as_str()).collect();
-        let month = |text: Option<&&str>| text.map(|text| text.parse::<Period>()).transpose().map_err(|error| bad(error.to_string()));
+        let month = |text: Option<&&str>| {
+            text.map(|text| text.parse::<Period>())
+                .transpose()
+                .map_err(|error| bad(error.to_string()))
+        };
         let (from, to) = (month(periods.first())?, month(periods.last())?);
         let levels: BTreeSet<&str> = self.cells.keys().map(|key| key[LEVEL].as_str()).collect();
         let mut cells: Vec<(String, Vec<RollUpCell>)> = Vec::new();
         for level in levels {
-            let level: Slug = if level == NATIONAL { "nation" } else { level }.parse().map_err(|error| bad(format!("{error}")))?;
-            let query =
-                Query { tree, level, marker: None, parts: Parts::All, from, to, structure: Structure::AsItWas, sources: false };
+            let level: Slug = if level == NATIONAL { "nation" } else { level }
+                .parse()
+                .map_err(|error| bad(format!("{error}")))?;
+            let query = Query {
+                tree,
+                level,
+                marker: None,
+                parts: Parts::All,
+                from,
+                to,
+                structure: Structure::AsItWas,
+                sources: false,
+            };
             let rolled = roll_up(nation, &reference, &KnownAt::Latest, &query, |_| true);
-            cells.push((level.to_string(), rolled.iter().map(|(key, partial)| roll_up_cell(key, "", partial)).collect()));
+            cells.push((
+                level.to_string(),
+                rolled
+                    .iter()
+                    .map(|(key, partial)| roll_up_cell(key, "", partial))
+                    .collect(),
+            ));
         }
-        let levels: Vec<RollUpLevel<'_>> = cells.iter().map(|(level, cells)| RollUpLevel { level, cells }).collect();
-        parse(&rtt_rollup_csv(&levels, &BTreeMap::new())).map_err(|what| anyhow::anyhow!("our own layout can't be read: {what}").into())
+        let levels: Vec<RollUpLevel<'_>> = cells
+            .iter()
+            .map(|(level, cells)| RollUpLevel { level, cells })
+            .collect();
+        parse(&rtt_rollup_csv(&levels, &BTreeMap::new()))
+            .map_err(|what| anyhow::anyhow!("our own layout can't be read: {what}").into())
     }
 }
 
 fn compare(published: &Cells, ours: &Cells) -> Check {
     let mut check = Check::new("published");
     let comparable = comparable(published, ours);
-    let held = published.iter().filter(|(key, _)| comparable.contains(&group(key)));
+    let held = published
+        .iter()
+        .filter(|(key, _)| comparable.contains(&group(key)));
     for (key, counts) in held {
         check.checked += 1;
         match ours.get(key) {
             Some(found) if found == counts => {}
-            Some(found) => check.differ(|| format!("{}: {}", key.join(" "), unequal(counts, found))),
-            None => check.differ(|| format!("{}: published, and not in our roll-ups", key.join(" "))),
+            Some(found) => {
+                check.differ(|| format!("{}: {}", key.join(" "), unequal(counts, found)))
+            }
+            None => {
+                check.differ(|| format!("{}: published, and not in our roll-ups", key.join(" ")))
+            }
         }
     }
     let equal = check.checked - check.differences;
     check.summary = format!("{equal} of {} published cells equal", check.checked);
     let beyond = published.len() as u64 - check.checked;
     if beyond > 0 {
-        let what = format!("; {} more are of groups and months that the data does not hold, or not in full", grouped(beyond));
+        let what = format!(
+            "; {} more are of groups and months that the data does not hold, or not in full",
+            grouped(beyond)
+        );
         check.summary.push_str(&what);
     }
     if check.checked == 0 {
-        check.differ(|| "nothing could be compared: is it the right tree, and are the waiting times loaded?".to_owned());
+        check.differ(|| {
+            "nothing could be compared: is it the right tree, and are the waiting times loaded?"
+                .to_owned()
+        });
     }
     check
 }
@@ -112,17 +159,35 @@ fn group(key: &Key) -> Group {
 fn comparable(published: &Cells, ours: &Cells) -> BTreeSet<Group> {
     let held: BTreeSet<Group> = ours.keys().map(group).collect();
     let named: BTreeSet<Group> = published.keys().map(group).collect();
-    let partly: BTreeSet<&str> = named.difference(&held).map(|(period, ..)| period.as_str()).collect();
+    let partly: BTreeSet<&str> = named
+        .difference(&held)
+        .map(|(period, ..)| period.as_str())
+        .collect();
     let is_whole = |group: &&Group| group.1 != NATIONAL || !partly.contains(group.0.as_str());
-    named.intersection(&held).filter(is_whole).cloned().collect()
+    named
+        .intersection(&held)
+        .filter(is_whole)
+        .cloned()
+        .collect()
 }
 
 /// Which counts differ.
 fn unequal(published: &Counts, ours: &Counts) -> String {
-    let show = |count: Option<u64>| count.map_or_else(|| "none".to_owned(), |count| count.to_string());
-    let differing = COUNTS.iter().zip(published.iter().zip(ours)).filter(|(_, (published, ours))| published != ours);
-    let words: Vec<String> =
-        differing.map(|(name, (published, ours))| format!("{name} published {}, ours {}", show(*published), show(*ours))).collect();
+    let show =
+        |count: Option<u64>| count.map_or_else(|| "none".to_owned(), |count| count.to_string());
+    let differing = COUNTS
+        .iter()
+        .zip(published.iter().zip(ours))
+        .filter(|(_, (published, ours))| published != ours);
+    let words: Vec<String> = differing
+        .map(|(name, (published, ours))| {
+            format!(
+                "{name} published {}, ours {}",
+                show(*published),
+                show(*ours)
+            )
+        })
+        .collect();
     words.join("; ")
 }
 
@@ -134,12 +199,25 @@ fn parse(text: &str) -> Result<Cells, String> {
         let found = header.iter().position(|held| held == name);
         found.ok_or_else(|| format!("there is no column {name}: it is not in the layout of published waiting-time roll-ups"))
     };
-    let keys: Vec<usize> = KEY.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
-    let counts: Vec<usize> = COUNTS.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
+    let keys: Vec<usize> = KEY
+        .iter()
+        .map(|name| column(name))
+        .collect::<Result<_, _>>()?;
+    let counts: Vec<usize> = COUNTS
+        .iter()
+        .map(|name| column(name))
+        .collect::<Result<_, _>>()?;
     let mut cells = Cells::new();
-    for (number, line) in (2_u64..).zip(lines).filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in (2_u64..)
+        .zip(lines)
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let row = fields(line);
-        let cell = |index: usize| row.get(index).map(String::as_str).ok_or_else(|| format!("line {number} is too short"));
+        let cell = |index: usize| {
+            row.get(index)
+                .map(String::as_str)
+                .ok_or_else(|| format!("line {number} is too short"))
+        };
         let mut key = Key::default();
         for (slot, index) in key.iter_mut().zip(&keys) {
             cell(*index)?.clone_into(slot);
@@ -159,7 +237,9 @@ fn count(text: &str) -> Result<Option<u64>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| format!("`{text}` is not a count"))
+    text.parse()
+        .map(Some)
+        .map_err(|_| format!("`{text}` is not a count"))
 }
 
 /// The fields of a line; a quoted field may hold commas, and a doubled quote is one.
@@ -168,7 +248,9 @@ fn fields(line: &str) -> Vec<String> {
     let mut quoted = false;
     let mut characters = line.trim_end_matches('\r').chars().peekable();
     while let Some(character) = characters.next() {
-        let field = fields.last_mut().expect("there is always a field: it begins with one and none is taken away");
+        let field = fields
+            .last_mut()
+            .expect("there is always a field: it begins with one and none is taken away");
         match character {
             '"' if quoted && characters.peek() == Some(&'"') => field.extend(characters.next()),
             '"' => quoted = !quoted,
@@ -189,38 +271,66 @@ mod tests {
         parse(&format!("{HEADER}\r\n{}\r\n", rows.join("\r\n"))).unwrap()
     }
 
-    const ENGLAND: &str = "2009-12,admitted,national,ENG,England,120,\"Ear, Nose & Throat\",10,9,8,0";
+    const ENGLAND: &str =
+        "2009-12,admitted,national,ENG,England,120,\"Ear, Nose & Throat\",10,9,8,0";
     const NORTH: &str = "2009-12,admitted,sha,Q30,North East,120,ENT,10,9,8,0";
 
     #[test]
     fn quoted_fields_may_hold_commas_and_quotes() {
-        assert_eq!(fields("a,\"b, \"\"c\"\"\",,d\r"), ["a", "b, \"c\"", "", "d"]);
-        assert_eq!(cells(&[ENGLAND]).into_values().next(), Some([Some(10), Some(9), Some(8), Some(0)]));
+        assert_eq!(
+            fields("a,\"b, \"\"c\"\"\",,d\r"),
+            ["a", "b, \"c\"", "", "d"]
+        );
+        assert_eq!(
+            cells(&[ENGLAND]).into_values().next(),
+            Some([Some(10), Some(9), Some(8), Some(0)])
+        );
     }
 
     #[test]
     fn equal_cells_are_counted_and_a_changed_or_lost_one_is_listed() {
         let published = cells(&[ENGLAND, NORTH]);
         let check = compare(&published, &published);
-        assert_eq!((check.summary.as_str(), check.is_equal()), ("2 of 2 published cells equal", true));
+        assert_eq!(
+            (check.summary.as_str(), check.is_equal()),
+            ("2 of 2 published cells equal", true)
+        );
         let mut ours = published.clone();
         *ours.values_mut().next().unwrap() = [Some(10), None, Some(8), Some(1)];
         let check = compare(&published, &ours);
         assert_eq!(check.differences, 1);
-        assert!(check.shown[0].contains("total_known_clock_start published 9, ours none; over_52_weeks published 0, ours 1"), "{:?}", check.shown);
+        assert!(
+            check.shown[0].contains(
+                "total_known_clock_start published 9, ours none; over_52_weeks published 0, ours 1"
+            ),
+            "{:?}",
+            check.shown
+        );
     }
 
     #[test]
     fn a_group_that_the_data_does_not_hold_is_not_compared_and_neither_is_its_nation() {
-        let published = cells(&[ENGLAND, NORTH, "2009-12,admitted,sha,Q31,North West,120,ENT,1,1,1,0"]);
+        let published = cells(&[
+            ENGLAND,
+            NORTH,
+            "2009-12,admitted,sha,Q31,North West,120,ENT,1,1,1,0",
+        ]);
         let check = compare(&published, &cells(&[ENGLAND, NORTH]));
         assert_eq!((check.checked, check.differences), (1, 0));
         assert!(check.summary.contains("2 more"), "{}", check.summary);
-        assert_eq!(compare(&published, &Cells::new()).differences, 1, "nothing compared is no success");
+        assert_eq!(
+            compare(&published, &Cells::new()).differences,
+            1,
+            "nothing compared is no success"
+        );
     }
 
     #[test]
     fn another_layout_is_refused_by_its_first_missing_column() {
-        assert!(parse("date,value\n").unwrap_err().contains("no column period"));
+        assert!(
+            parse("date,value\n")
+                .unwrap_err()
+                .contains("no column period")
+        );
     }
 }

@@ -18,9 +18,14 @@ const PAGE: usize = 64;
 pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Check, Failure> {
     let mut check = Check::new("alerts");
     let head = log.head();
-    let ends: Vec<(u16, u64)> = (0..log.layout().partitions(Topic::Alerts)).map(|p| (p, head.next(Topic::Alerts, p))).collect();
+    let ends: Vec<(u16, u64)> = (0..log.layout().partitions(Topic::Alerts))
+        .map(|p| (p, head.next(Topic::Alerts, p)))
+        .collect();
     let total: u64 = ends.iter().map(|(_, end)| end).sum();
-    let bar = progress(usize::try_from(total).unwrap_or(usize::MAX), "records of alerts");
+    let bar = progress(
+        usize::try_from(total).unwrap_or(usize::MAX),
+        "records of alerts",
+    );
     for (partition, end) in ends {
         let mut from = 0;
         while from < end {
@@ -30,7 +35,8 @@ pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Ch
             from = last.position.offset + 1;
             bar.inc(page.len() as u64);
             check = on(nation, move |nation| {
-                page.iter().for_each(|record| check_record(record, nation, &mut check));
+                page.iter()
+                    .for_each(|record| check_record(record, nation, &mut check));
                 check
             })
             .await?;
@@ -38,15 +44,25 @@ pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Ch
     }
     bar.finish_and_clear();
     let equal = check.checked - check.differences;
-    check.summary = format!("{} of {} recorded findings recompute to the same", grouped(equal), grouped(check.checked));
+    check.summary = format!(
+        "{} of {} recorded findings recompute to the same",
+        grouped(equal),
+        grouped(check.checked)
+    );
     Ok(check)
 }
 
 fn check_record(record: &Record, nation: &Nation, check: &mut Check) {
     // What can't be read was reported before.
-    let Ok((_, Facts::Alerts(_, facts))) = decode(&record.key, &record.payload) else { return };
+    let Ok((_, Facts::Alerts(_, facts))) = decode(&record.key, &record.payload) else {
+        return;
+    };
     for fact in facts {
-        if let AlertFact::Evaluated { alert_id, transition, finding } = fact
+        if let AlertFact::Evaluated {
+            alert_id,
+            transition,
+            finding,
+        } = fact
             && is_found(transition)
         {
             check.checked += 1;
@@ -60,12 +76,23 @@ fn check_record(record: &Record, nation: &Nation, check: &mut Check) {
 
 /// A clear or a withdrawal says what was no longer found: there is nothing to compute again.
 fn is_found(transition: Transition) -> bool {
-    matches!(transition, Transition::Raised | Transition::Updated | Transition::Suppressed)
+    matches!(
+        transition,
+        Transition::Raised | Transition::Updated | Transition::Suppressed
+    )
 }
 
-fn difference(alert_id: &str, position: Position, recorded: &Finding, again: Option<&Finding>) -> String {
+fn difference(
+    alert_id: &str,
+    position: Position,
+    recorded: &Finding,
+    again: Option<&Finding>,
+) -> String {
     let Some(again) = again else {
-        return format!("{alert_id} at {position}: recorded for {}, and now the rules find nothing", recorded.period);
+        return format!(
+            "{alert_id} at {position}: recorded for {}, and now the rules find nothing",
+            recorded.period
+        );
     };
     let (held, new) = (&recorded.evidence, &again.evidence);
     let parts = [
@@ -73,7 +100,10 @@ fn difference(alert_id: &str, position: Position, recorded: &Finding, again: Opt
         ("summary", recorded.summary == again.summary),
         ("question", recorded.question == again.question),
         ("roles asked", recorded.asked == again.asked),
-        ("reason of suppression", recorded.suppressed_because == again.suppressed_because),
+        (
+            "reason of suppression",
+            recorded.suppressed_because == again.suppressed_because,
+        ),
         ("rule set", held.rule_set_version == new.rule_set_version),
         ("savings", held.savings == new.savings),
         ("markers", held.markers == new.markers),
@@ -81,6 +111,14 @@ fn difference(alert_id: &str, position: Position, recorded: &Finding, again: Opt
         ("mark of simulated", held.simulated == new.simulated),
         ("notes", held.notes == new.notes),
     ];
-    let differing: Vec<&str> = parts.iter().filter(|(_, equal)| !equal).map(|(name, _)| *name).collect();
-    format!("{alert_id} at {position} for {}: other {}", recorded.period, differing.join(", "))
+    let differing: Vec<&str> = parts
+        .iter()
+        .filter(|(_, equal)| !equal)
+        .map(|(name, _)| *name)
+        .collect();
+    format!(
+        "{alert_id} at {position} for {}: other {}",
+        recorded.period,
+        differing.join(", ")
+    )
 }

@@ -19,8 +19,14 @@ const MAX_DEPTH: usize = 16;
 pub(super) fn check(nation: &Nation) -> Check {
     let reference = nation.reference(&KnownAt::Latest);
     let months = months(nation);
-    let levels: Vec<(&Tree, Slug)> =
-        reference.trees().flat_map(|tree| kinds(tree, &reference).into_iter().map(move |level| (tree, level))).collect();
+    let levels: Vec<(&Tree, Slug)> = reference
+        .trees()
+        .flat_map(|tree| {
+            kinds(tree, &reference)
+                .into_iter()
+                .map(move |level| (tree, level))
+        })
+        .collect();
     let mut check = Check::new("roll-ups");
     let bar = progress(levels.len() * months.len(), "levels and months");
     for (tree, level) in &levels {
@@ -32,7 +38,7 @@ pub(super) fn check(nation: &Nation) -> Check {
     bar.finish_and_clear();
     let trees: BTreeSet<Slug> = levels.iter().map(|(tree, _)| tree.tree).collect();
     check.summary = format!(
-        "{} cells of {} trees, {} levels and {} months equal their returns, and the groups add up to the whole tree",
+        "{} cells of {} trees, {} levels and {} months against their returns, and the groups together against the whole tree",
         grouped(check.checked),
         trees.len(),
         levels.len(),
@@ -44,15 +50,29 @@ pub(super) fn check(nation: &Nation) -> Check {
 /// Months of any quality return.
 fn months(nation: &Nation) -> BTreeSet<Period> {
     let histories = nation.ledgers().flat_map(|(_, ledger)| ledger.histories());
-    histories.map(|((dataset, period), _)| (dataset, period)).filter(|(d, _)| *d == Dataset::Quality).map(|(_, p)| p).collect()
+    histories
+        .map(|((dataset, period), _)| (dataset, period))
+        .filter(|(d, _)| *d == Dataset::Quality)
+        .map(|(_, p)| p)
+        .collect()
 }
 
 /// Kinds that occur in a tree: its levels.
 fn kinds(tree: &Tree, reference: &Reference) -> BTreeSet<Slug> {
-    tree.members().filter_map(|org| reference.organisation(org)).map(|organisation| organisation.kind).collect()
+    tree.members()
+        .filter_map(|org| reference.organisation(org))
+        .map(|organisation| organisation.kind)
+        .collect()
 }
 
-fn check_month(nation: &Nation, reference: &Reference, tree: &Tree, level: Slug, month: Period, check: &mut Check) {
+fn check_month(
+    nation: &Nation,
+    reference: &Reference,
+    tree: &Tree,
+    level: Slug,
+    month: Period,
+    check: &mut Check,
+) {
     let query = Query {
         tree,
         level,
@@ -77,19 +97,38 @@ fn compare(cells: &BTreeMap<CellKey, Partial>, direct: &Direct, what: &str, chec
         check.checked += 1;
         let found = direct.groups.get(&(key.group, key.key));
         if found != Some(&sum) {
-            check.differ(|| format!("{what} {}: rolled up {sum:?}, directly {found:?}", name(key.period, key.group, key.key)));
+            check.differ(|| {
+                format!(
+                    "{what} {}: rolled up {sum:?}, directly {found:?}",
+                    name(key.period, key.group, key.key)
+                )
+            });
         }
     }
     for (group, key) in direct.groups.keys() {
-        let cell = CellKey { period: direct.month, group: *group, key: *key };
+        let cell = CellKey {
+            period: direct.month,
+            group: *group,
+            key: *key,
+        };
         if !cells.contains_key(&cell) {
-            check.differ(|| format!("{what} {}: there are returns and no cell", name(direct.month, *group, *key)));
+            check.differ(|| {
+                format!(
+                    "{what} {}: there are returns and no cell",
+                    name(direct.month, *group, *key)
+                )
+            });
         }
     }
     for (key, whole) in &direct.whole {
         let groups = together.remove(key).unwrap_or_default();
         if groups != *whole {
-            check.differ(|| format!("{what} {} {key}: the groups together are {groups:?}, the whole tree {whole:?}", direct.month));
+            check.differ(|| {
+                format!(
+                    "{what} {} {key}: the groups together are {groups:?}, the whole tree {whole:?}",
+                    direct.month
+                )
+            });
         }
     }
 }
@@ -106,20 +145,42 @@ struct Direct {
     whole: BTreeMap<SeriesKey, Sum>,
 }
 
-fn direct(nation: &Nation, reference: &Reference, tree: &Tree, level: Slug, month: Period) -> Direct {
-    let mut sums = Direct { month, groups: BTreeMap::new(), whole: BTreeMap::new() };
+fn direct(
+    nation: &Nation,
+    reference: &Reference,
+    tree: &Tree,
+    level: Slug,
+    month: Period,
+) -> Direct {
+    let mut sums = Direct {
+        month,
+        groups: BTreeMap::new(),
+        whole: BTreeMap::new(),
+    };
     for (org, ledger) in nation.ledgers() {
-        let revision = ledger.history(Dataset::Quality, month).and_then(|history| history.revisions().last());
-        let Some(Body::Quality(observations)) = revision.map(|revision| &revision.content.body) else { continue };
+        let revision = ledger
+            .history(Dataset::Quality, month)
+            .and_then(|history| history.revisions().last());
+        let Some(Body::Quality(observations)) = revision.map(|revision| &revision.content.body)
+        else {
+            continue;
+        };
         let above = above(tree, org, month);
         if !above.contains(&tree.root) {
             continue;
         }
-        let is_group = |code: &&OrgCode| reference.organisation(**code).is_some_and(|organisation| organisation.kind == level);
+        let is_group = |code: &&OrgCode| {
+            reference
+                .organisation(**code)
+                .is_some_and(|organisation| organisation.kind == level)
+        };
         let group = above.iter().find(is_group).copied();
         for observation in observations {
             let sum = Sum::of(observation, reference);
-            sums.groups.entry((group, observation.key)).or_default().add(&sum);
+            sums.groups
+                .entry((group, observation.key))
+                .or_default()
+                .add(&sum);
             sums.whole.entry(observation.key).or_default().add(&sum);
         }
     }
@@ -130,7 +191,9 @@ fn direct(nation: &Nation, reference: &Reference, tree: &Tree, level: Slug, mont
 fn above(tree: &Tree, org: OrgCode, month: Period) -> Vec<OrgCode> {
     let mut path = vec![org];
     while path.len() < MAX_DEPTH
-        && let Some(parent) = path.last().and_then(|last| tree.parent(*last, month.last_day()))
+        && let Some(parent) = path
+            .last()
+            .and_then(|last| tree.parent(*last, month.last_day()))
     {
         path.push(parent);
     }
@@ -149,12 +212,20 @@ struct Sum {
 
 impl Sum {
     fn of(observation: &Observation, reference: &Reference) -> Self {
-        let Value::Measured(measured) = observation.value else { return Self { missing: 1, ..Self::default() } };
+        let Value::Measured(measured) = observation.value else {
+            return Self {
+                missing: 1,
+                ..Self::default()
+            };
+        };
         let definition = reference.marker(observation.key.marker, observation.definition_version);
         let adds_up = definition.is_some_and(|definition| definition.roll_up != RollUp::None);
         Self {
             numerator: adds_up.then(|| measured.numerator.thousandths()),
-            denominator: measured.denominator.filter(|_| adds_up).map(|denominator| denominator.thousandths()),
+            denominator: measured
+                .denominator
+                .filter(|_| adds_up)
+                .map(|denominator| denominator.thousandths()),
             organisations: 1,
             missing: 0,
             simulated: observation.simulated,
@@ -162,7 +233,13 @@ impl Sum {
     }
 
     fn add(&mut self, other: &Self) {
-        let sum = |a: Option<i64>, b: Option<i64>| if a.is_none() && b.is_none() { None } else { Some(a.unwrap_or(0) + b.unwrap_or(0)) };
+        let sum = |a: Option<i64>, b: Option<i64>| {
+            if a.is_none() && b.is_none() {
+                None
+            } else {
+                Some(a.unwrap_or(0) + b.unwrap_or(0))
+            }
+        };
         self.numerator = sum(self.numerator, other.numerator);
         self.denominator = sum(self.denominator, other.denominator);
         self.organisations += other.organisations;
@@ -174,8 +251,13 @@ impl Sum {
 impl From<&Partial> for Sum {
     fn from(partial: &Partial) -> Self {
         Self {
-            numerator: partial.measured.map(|measured| measured.numerator.thousandths()),
-            denominator: partial.measured.and_then(|measured| measured.denominator).map(|denominator| denominator.thousandths()),
+            numerator: partial
+                .measured
+                .map(|measured| measured.numerator.thousandths()),
+            denominator: partial
+                .measured
+                .and_then(|measured| measured.denominator)
+                .map(|denominator| denominator.thousandths()),
             organisations: partial.organisations,
             missing: partial.missing,
             simulated: partial.simulated,
@@ -194,19 +276,49 @@ mod tests {
     }
 
     fn partial(numerator: i64, denominator: i64) -> Partial {
-        let measured = Measured { numerator: Quantity::from_count(numerator), denominator: Some(Quantity::from_count(denominator)) };
-        Partial { measured: Some(measured), organisations: 1, ..Partial::default() }
+        let measured = Measured {
+            numerator: Quantity::from_count(numerator),
+            denominator: Some(Quantity::from_count(denominator)),
+        };
+        Partial {
+            measured: Some(measured),
+            organisations: 1,
+            ..Partial::default()
+        }
     }
 
     /// Two groups, one of them the empty one, as they were rolled up and as they were added directly.
     fn both() -> (BTreeMap<CellKey, Partial>, Direct) {
         let month: Period = "2012-03".parse().unwrap();
-        let groups = [(Some("Q30".parse().unwrap()), partial(90, 100)), (None, partial(5, 7))];
-        let cells = groups.iter().map(|(group, partial)| (CellKey { period: month, group: *group, key: key() }, partial.clone())).collect();
-        let mut direct = Direct { month, groups: BTreeMap::new(), whole: BTreeMap::new() };
+        let groups = [
+            (Some("Q30".parse().unwrap()), partial(90, 100)),
+            (None, partial(5, 7)),
+        ];
+        let cells = groups
+            .iter()
+            .map(|(group, partial)| {
+                (
+                    CellKey {
+                        period: month,
+                        group: *group,
+                        key: key(),
+                    },
+                    partial.clone(),
+                )
+            })
+            .collect();
+        let mut direct = Direct {
+            month,
+            groups: BTreeMap::new(),
+            whole: BTreeMap::new(),
+        };
         for (group, partial) in &groups {
             direct.groups.insert((*group, key()), Sum::from(partial));
-            direct.whole.entry(key()).or_default().add(&Sum::from(partial));
+            direct
+                .whole
+                .entry(key())
+                .or_default()
+                .add(&Sum::from(partial));
         }
         (cells, direct)
     }
@@ -230,7 +342,11 @@ mod tests {
             cells.values_mut().for_each(|cell| cell.missing += 1);
         };
         assert_eq!(differences(wrong), 3, "both cells, and their sum");
-        assert_eq!(differences(|cells, _| drop(cells.pop_first())), 2, "the cell, and the sum");
+        assert_eq!(
+            differences(|cells, _| drop(cells.pop_first())),
+            2,
+            "the cell, and the sum"
+        );
         assert_eq!(differences(|_, direct| drop(direct.groups.pop_first())), 1);
     }
 }

@@ -2,7 +2,9 @@
 
 use qipp_api::proto::alerts::v1::alert_event::Event;
 use qipp_api::proto::alerts::v1::{Alert, AlertEvent};
-use qipp_api::proto::events::v1::{Dataset, Evidence, Finding, MarkerEvidence, MarkerPoint, Measured, SavingsEvidence};
+use qipp_api::proto::events::v1::{
+    Dataset, Evidence, Finding, MarkerEvidence, MarkerPoint, Measured, SavingsEvidence,
+};
 
 use super::{figure, share};
 use crate::output::{Table, plain, pounds, word};
@@ -14,7 +16,9 @@ pub(super) fn text(alert: &Alert, history: &[AlertEvent]) -> String {
     let mut page = Page::default();
     question(&mut page, alert, &finding);
     if evidence.simulated {
-        page.line("SIMULATED: this rests, wholly or in part, on simulated figures (marked * below).");
+        page.line(
+            "SIMULATED: this rests, wholly or in part, on simulated figures (marked * below).",
+        );
     }
     if let Some(savings) = &evidence.savings {
         page.title("Savings");
@@ -59,8 +63,14 @@ fn question(page: &mut Page, alert: &Alert, finding: &Finding) {
     let severity = word(finding.severity().as_str_name(), "SEVERITY_");
     let condition = word(alert.condition().as_str_name(), "CONDITION_");
     let stage = word(alert.stage().as_str_name(), "STAGE_");
-    page.line(&format!("{} {}: {severity}, {}, {}", alert.org_code, alert.org_name, alert.rule_id, finding.period));
-    page.line(&format!("Alert {}: {condition}, {stage}; raised for {} at {}", alert.alert_id, alert.raised_period, alert.raised_at));
+    page.line(&format!(
+        "{} {}: {severity}, {}, {}",
+        alert.org_code, alert.org_name, alert.rule_id, finding.period
+    ));
+    page.line(&format!(
+        "Alert {}: {condition}, {stage}; raised for {} at {}",
+        alert.alert_id, alert.raised_period, alert.raised_at
+    ));
     if !alert.outcome.is_empty() {
         page.line(&format!("Outcome: {}", alert.outcome));
     }
@@ -69,20 +79,46 @@ fn question(page: &mut Page, alert: &Alert, finding: &Finding) {
     page.line(&format!("Question:  {}", finding.question));
     page.line(&format!("Asked:     {}", finding.asked.join(", ")));
     if !finding.suppressed_because.is_empty() {
-        page.line(&format!("Not asked, because {}", finding.suppressed_because));
+        page.line(&format!(
+            "Not asked, because {}",
+            finding.suppressed_because
+        ));
     }
 }
 
 fn savings_side(page: &mut Page, savings: &SavingsEvidence) {
     let mark = if savings.simulated { " *" } else { "" };
-    let absent = |pence: Option<i64>| pence.map_or_else(|| "a month is missing".to_owned(), |pence| pounds(Some(pence)) + mark);
+    let absent = |pence: Option<i64>| {
+        pence.map_or_else(
+            || "a month is missing".to_owned(),
+            |pence| pounds(Some(pence)) + mark,
+        )
+    };
     let rows = [
-        ("delivered in the last three months", absent(savings.last_three_months_pence)),
-        ("in the same months a year earlier", absent(savings.same_months_last_year_pence)),
-        ("planned for the last three months", absent(savings.planned_three_months_pence)),
-        ("of what was delivered, pay", absent(savings.pay_three_months_pence)),
-        ("full-year effect of live schemes", pounds(Some(savings.in_force_pence)) + mark),
-        ("the same three months ago", pounds(Some(savings.in_force_three_months_ago_pence)) + mark),
+        (
+            "delivered in the last three months",
+            absent(savings.last_three_months_pence),
+        ),
+        (
+            "in the same months a year earlier",
+            absent(savings.same_months_last_year_pence),
+        ),
+        (
+            "planned for the last three months",
+            absent(savings.planned_three_months_pence),
+        ),
+        (
+            "of what was delivered, pay",
+            absent(savings.pay_three_months_pence),
+        ),
+        (
+            "full-year effect of live schemes",
+            pounds(Some(savings.in_force_pence)) + mark,
+        ),
+        (
+            "the same three months ago",
+            pounds(Some(savings.in_force_three_months_ago_pence)) + mark,
+        ),
         ("compared by", savings.basis.replace('_', " ")),
         ("rising in", savings.rising_periods.join(", ")),
     ];
@@ -94,11 +130,27 @@ fn savings_side(page: &mut Page, savings: &SavingsEvidence) {
 /// A row for each of the last three months of a marker; what belongs to the marker as a whole stands in its first row.
 fn markers(markers: &[MarkerEvidence]) -> Table {
     let mut table = Table::new(&[
-        "marker", "domain", "moved", "baseline", "month", ">own", ">of", ">value", ">national", ">z", ">revision", "status", "schemes",
+        "marker",
+        "domain",
+        "moved",
+        "baseline",
+        "month",
+        ">own",
+        ">of",
+        ">value",
+        ">national",
+        ">z",
+        ">revision",
+        "status",
+        "schemes",
     ]);
     for marker in markers {
         let mut about = vec![
-            format!("{}{}", marker.marker, if marker.simulated { " *" } else { "" }),
+            format!(
+                "{}{}",
+                marker.marker,
+                if marker.simulated { " *" } else { "" }
+            ),
             marker.domain.clone(),
             marker.direction.clone(),
             baseline(marker),
@@ -128,8 +180,14 @@ fn baseline(marker: &MarkerEvidence) -> String {
 }
 
 fn point_cells(point: &MarkerPoint) -> Vec<String> {
-    let own = Measured { numerator: point.numerator, denominator: point.denominator };
-    let national = Measured { numerator: point.national_numerator, denominator: point.national_denominator };
+    let own = Measured {
+        numerator: point.numerator,
+        denominator: point.denominator,
+    };
+    let national = Measured {
+        numerator: point.national_numerator,
+        denominator: point.national_denominator,
+    };
     vec![
         point.period.clone(),
         point.numerator.to_string(),
@@ -161,7 +219,10 @@ fn late_returns(page: &mut Page, evidence: &Evidence) {
 
 fn basis(page: &mut Page, evidence: &Evidence) {
     page.title("Basis");
-    page.line(&format!("  rules {}, the day that counted as today {}", evidence.rule_set_version, evidence.as_of));
+    page.line(&format!(
+        "  rules {}, the day that counted as today {}",
+        evidence.rule_set_version, evidence.as_of
+    ));
     for note in &evidence.notes {
         page.line(&format!("  {note}"));
     }
@@ -174,7 +235,12 @@ fn events(history: &[AlertEvent]) -> Table {
             Some(Event::Evaluated(evaluated)) => {
                 let what = word(evaluated.transition().as_str_name(), "TRANSITION_");
                 let finding = evaluated.finding.clone().unwrap_or_default();
-                vec![event.at.clone(), what, "the rules".to_owned(), format!("{}: {}", finding.period, finding.summary)]
+                vec![
+                    event.at.clone(),
+                    what,
+                    "the rules".to_owned(),
+                    format!("{}: {}", finding.period, finding.summary),
+                ]
             }
             Some(Event::Acted(acted)) => {
                 let what = word(acted.act().as_str_name(), "ACT_");
@@ -188,12 +254,19 @@ fn events(history: &[AlertEvent]) -> Table {
 }
 
 fn legal_acts(page: &mut Page, alert: &Alert) {
-    let acts: Vec<String> = alert.legal_acts().map(|act| word(act.as_str_name(), "ACT_")).collect();
+    let acts: Vec<String> = alert
+        .legal_acts()
+        .map(|act| word(act.as_str_name(), "ACT_"))
+        .collect();
     page.line("");
     if acts.is_empty() {
         page.line("Nothing more can be done with it.");
     } else {
-        page.line(&format!("Possible now: {}  (qipp act {} ACT --why …)", acts.join(", "), alert.alert_id));
+        page.line(&format!(
+            "Possible now: {}  (qipp act {} ACT --why …)",
+            acts.join(", "),
+            alert.alert_id
+        ));
     }
 }
 
@@ -203,12 +276,36 @@ mod tests {
 
     #[test]
     fn a_page_marks_what_is_simulated_and_never_shows_a_missing_sum_as_zero() {
-        let savings = SavingsEvidence { planned_three_months_pence: Some(1_234_500), simulated: true, ..SavingsEvidence::default() };
-        let evidence = Evidence { savings: Some(savings), simulated: true, ..Evidence::default() };
-        let finding = Finding { summary: "seen\u{1b}[2J\nnow".into(), evidence: Some(evidence), ..Finding::default() };
-        let page = text(&Alert { finding: Some(finding), ..Alert::default() }, &[]);
-        assert!(page.contains("SIMULATED") && page.contains("a month is missing"), "{page}");
+        let savings = SavingsEvidence {
+            planned_three_months_pence: Some(1_234_500),
+            simulated: true,
+            ..SavingsEvidence::default()
+        };
+        let evidence = Evidence {
+            savings: Some(savings),
+            simulated: true,
+            ..Evidence::default()
+        };
+        let finding = Finding {
+            summary: "seen\u{1b}[2J\nnow".into(),
+            evidence: Some(evidence),
+            ..Finding::default()
+        };
+        let page = text(
+            &Alert {
+                finding: Some(finding),
+                ..Alert::default()
+            },
+            &[],
+        );
+        assert!(
+            page.contains("SIMULATED") && page.contains("a month is missing"),
+            "{page}"
+        );
         assert!(page.contains("£12,345 *"), "{page}");
-        assert!(page.contains("Seen:      seen [2J now"), "what was sent can't steer a terminal: {page}");
+        assert!(
+            page.contains("Seen:      seen [2J now"),
+            "what was sent can't steer a terminal: {page}"
+        );
     }
 }
