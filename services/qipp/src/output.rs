@@ -29,7 +29,7 @@ impl Table {
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows
-            .push(cells.iter().map(|cell| plain(cell)).collect());
+            .push(cells.into_iter().map(|cell| plain(&cell)).collect());
     }
 
     pub(crate) fn print(&self) {

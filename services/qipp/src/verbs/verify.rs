@@ -99,7 +99,7 @@ async fn checks(
     }
     let nation = Arc::new(nation);
     stage("adding up the returns directly, and comparing with the roll-ups");
-    report.print(&on(&nation, |nation| roll_ups::check(nation)).await?)?;
+    report.print(&on(&nation, roll_ups::check).await?)?;
     stage("computing every recorded finding again");
     report.print(&recomputed::check(&**log, &nation).await?)?;
     if let Some((published, tree)) = published {

@@ -184,7 +184,7 @@ fn show_position(args: &SavingsArgs, position: &SavingsPosition) -> Result<(), F
         percent(position.delivery_ratio),
         percent(position.recurrent_share)
     ))?;
-    if !args.tree.is_none() {
+    if args.tree.is_some() {
         line(&format!(
             "Sum of {} organisations; {} of them state what they delivered to date.",
             position.organisations, position.organisations_with_actual_ytd

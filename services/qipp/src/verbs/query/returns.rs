@@ -145,7 +145,7 @@ fn revision_row(revision: &Revision) -> Vec<String> {
         word(content.status().as_str_name(), "RETURN_STATUS_"),
         values.to_string(),
         content.source.clone(),
-        content.narrative.clone(),
+        content.narrative,
         simulated(any_simulated),
     ]
 }

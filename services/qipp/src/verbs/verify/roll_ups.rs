@@ -347,6 +347,11 @@ mod tests {
             2,
             "the cell, and the sum"
         );
-        assert_eq!(differences(|_, direct| drop(direct.groups.pop_first())), 1);
+        assert_eq!(
+            differences(|_, direct| {
+                direct.groups.pop_first();
+            }),
+            1
+        );
     }
 }
