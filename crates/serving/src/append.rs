@@ -61,7 +61,7 @@ impl Deps {
         caller
             .within("FOLD_TOO_SLOW", what, self.follower.wait_for(&appended.cut))
             .await?
-            .map_err(wait_error)?;
+            .map_err(|error| wait_error(&error))?;
         Ok(appended)
     }
 
@@ -116,7 +116,7 @@ pub fn log_error(error: &LogError) -> ApiError {
 
 /// A wait in vain as the caller sees it.
 #[must_use]
-pub fn wait_error(error: WaitError) -> ApiError {
+pub fn wait_error(error: &WaitError) -> ApiError {
     match error {
         WaitError::BeyondHead => ApiError::new(
             Code::FailedPrecondition,

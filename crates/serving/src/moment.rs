@@ -145,7 +145,7 @@ impl Deps {
             caller
                 .within("CUT_NOT_REACHED", "the state asked for", folded)
                 .await?
-                .map_err(wait_error)?;
+                .map_err(|error| wait_error(&error))?;
         }
         Ok(())
     }

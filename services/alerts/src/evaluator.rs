@@ -279,7 +279,11 @@ impl Evaluator {
         for done in appended {
             cut.advance_past(lane_of(topic, partition), done.position.offset);
         }
-        self.deps.follower.wait_for(&cut).await.map_err(wait_error)
+        self.deps
+            .follower
+            .wait_for(&cut)
+            .await
+            .map_err(|error| wait_error(&error))
     }
 }
 

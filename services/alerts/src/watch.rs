@@ -24,7 +24,8 @@ use crate::Alerts;
 use crate::list::{Filter, LATEST, shown};
 
 /// The stream that a watcher gets.
-pub type Events = Pin<Box<dyn Stream<Item = Result<wire::WatchAlertsResponse, Status>> + Send>>;
+pub(crate) type Events =
+    Pin<Box<dyn Stream<Item = Result<wire::WatchAlertsResponse, Status>> + Send>>;
 
 /// One watcher: what it wants, and how far it has come.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Alerts {
             shown: Mutex::new(start),
         });
         let shutdown = self.deps.shutdown.clone();
-        let closing = watcher.clone();
+        let closing = Arc::clone(&watcher);
         let events = select_all(lanes.collect::<Vec<_>>())
             .then(move |batch| {
                 let watcher = Arc::clone(&watcher);
@@ -106,7 +107,7 @@ impl Watcher {
             last.position.offset + 1,
         )]);
         if let Err(error) = self.deps.follower.wait_for(&folded).await {
-            return vec![Err(self.caller.status(wait_error(error)))];
+            return vec![Err(self.caller.status(wait_error(&error)))];
         }
         let view = self.deps.follower.view();
         records

@@ -23,7 +23,8 @@ use tonic::Status;
 use crate::Intake;
 
 /// Answers of a stream, in the order of its requests.
-pub type Answers = Pin<Box<dyn Stream<Item = Result<wire::SubmitReturnsResponse, Status>> + Send>>;
+pub(crate) type Answers =
+    Pin<Box<dyn Stream<Item = Result<wire::SubmitReturnsResponse, Status>> + Send>>;
 
 /// Every return of a stream has this long, counted from when it is read.
 const PER_RETURN: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ impl Intake {
         if validate_only || self.is_remembered(&ret) {
             let view = self.deps.follower.view();
             let decision = decide(&view, &ret, u64::MAX);
-            return Ok(self.receipt(&view, &ret, decision, None, warnings));
+            return Ok(self.receipt(&view, &ret, decision, None, &warnings));
         }
         let key = ret.org.to_string();
         let facts = Facts::Returns(vec![ReturnFact::Return(ret.clone())]);
@@ -68,7 +69,7 @@ impl Intake {
             .await?;
         let view = self.deps.follower.view();
         let decision = decide(&view, &ret, written.position.offset);
-        Ok(self.receipt(&view, &ret, decision, Some(&written), warnings))
+        Ok(self.receipt(&view, &ret, decision, Some(&written), &warnings))
     }
 
     /// Who may, before what is wrong: a stranger learns nothing about an organisation's faults.
@@ -105,7 +106,7 @@ impl Intake {
         ret: &Return,
         decision: Decision,
         written: Option<&Written>,
-        warnings: Vec<Problem>,
+        warnings: &[Problem],
     ) -> wire::Receipt {
         let history = nation
             .ledger(ret.org)

@@ -33,7 +33,7 @@ pub(crate) async fn print(
     world: &World,
     loaded: &Loaded,
 ) -> Result<(), Failure> {
-    loading(clients, loaded).await?;
+    loading(clients, world, loaded).await?;
     waiting_times(clients, world).await?;
     emergency(clients).await?;
     savings(clients).await?;
@@ -49,7 +49,7 @@ fn heading(text: &str) {
     println!("\n{text}\n{}", "─".repeat(text.chars().count()));
 }
 
-async fn loading(clients: &Clients, loaded: &Loaded) -> Result<(), Failure> {
+async fn loading(clients: &Clients, world: &World, loaded: &Loaded) -> Result<(), Failure> {
     let status = clients
         .national
         .projections()
@@ -80,7 +80,23 @@ async fn loading(clients: &Clients, loaded: &Loaded) -> Result<(), Failure> {
     for (code, (count, example)) in reasons {
         println!("  refused {count} × {code}, for example {example}");
     }
+    if reasons_are_mergers(loaded) {
+        println!(
+            "  (weekly figures were published under the old code in the month of a merger; the registry says when it closed)"
+        );
+    }
+    for note in &world.notes {
+        println!("  note: {note}");
+    }
     Ok(())
+}
+
+fn reasons_are_mergers(loaded: &Loaded) -> bool {
+    !loaded.refused.is_empty()
+        && loaded
+            .refused
+            .iter()
+            .all(|(_, _, problem)| problem.code == "ORGANISATION_CLOSED")
 }
 
 /// The published totals, reproduced from the returns of the PCTs.
