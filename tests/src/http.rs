@@ -34,7 +34,6 @@ impl Http {
     }
 
     /// A request with the key on it.
-    #[must_use]
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let request = self
             .client

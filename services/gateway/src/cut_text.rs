@@ -68,6 +68,16 @@ pub fn decode(text: &str) -> Option<Cut> {
     Some(Cut { next })
 }
 
+/// The cut in canonical JSON, as receipts and answers hold it; `None` when it is not one.
+#[must_use]
+pub fn from_json(text: &str) -> Option<Cut> {
+    if !text.starts_with('{') || text.len() > MAX_LENGTH {
+        return None;
+    }
+    let bytes = qipp_api::json::from_json_text("qipp.events.v1.Cut", text.as_bytes()).ok()?;
+    prost::Message::decode(bytes).ok()
+}
+
 fn short(topic: &str) -> &str {
     let name = topic
         .strip_prefix("qipp.")
@@ -130,6 +140,14 @@ mod tests {
         );
         assert_eq!(decode(&word), Some(nation));
         assert_eq!(decode(&encode(&Cut::default())), Some(Cut::default()));
+    }
+
+    #[test]
+    fn the_json_that_a_receipt_holds_is_a_cut_too() {
+        let json = r#"{"next":[{"topic":"qipp.returns.v1","partition":3,"offset":"15"}]}"#;
+        assert_eq!(from_json(json), Some(cut(&[("qipp.returns.v1", 3, 15)])));
+        assert_eq!(from_json(r#"{"next":3}"#), None);
+        assert_eq!(from_json("returns.0-1"), None);
     }
 
     #[test]

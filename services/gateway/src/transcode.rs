@@ -198,11 +198,14 @@ fn cut_value(descriptor: MessageDescriptor, text: &str) -> Result<Value, Fault> 
     let wrong = || {
         (
             "BAD_CUT",
-            "it has to be a cut such as returns.0-15.1-9~alerts.0-7, or the id of an event"
+            "it has to be a cut such as returns.0-15.1-9~alerts.0-7, or the JSON of one, or the id of an event"
                 .to_owned(),
         )
     };
-    let cut = cut_text::decode(text).ok_or_else(wrong)?;
+    // The word, or the JSON that receipts hold.
+    let cut = cut_text::decode(text)
+        .or_else(|| cut_text::from_json(text))
+        .ok_or_else(wrong)?;
     let message =
         DynamicMessage::decode(descriptor, cut.encode_to_vec().as_slice()).map_err(|_| wrong())?;
     Ok(Value::Message(message))

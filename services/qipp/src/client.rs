@@ -75,6 +75,10 @@ impl Client {
                 )
             })?
             .connect_timeout(Duration::from_secs(10))
+            // A watcher has nothing to say for months: without this it would not notice that nobody is there any more.
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true)
             .tcp_nodelay(true)
             .http2_adaptive_window(true);
         let authorization = format!("Bearer {key}").parse().map_err(|_| {
