@@ -143,7 +143,40 @@ pub async fn identify(State(gate): State<Gate>, mut request: Request, next: Next
         }
     }
     let response = next.run(request).instrument(span).await;
+    let response = match refused_by_transport(&method, response.headers()) {
+        Some(error) => error
+            .into_status(&request_id)
+            .into_http::<axum::body::Body>(),
+        None => response,
+    };
     with_request_id(response, &request_id)
+}
+
+/// What the transport refused before a service saw it. Every error of a service carries details, those of the transport carry none.
+fn refused_by_transport(method: &str, headers: &HeaderMap) -> Option<ApiError> {
+    let status = tonic::Status::from_header_map(headers).filter(|_| method.starts_with("qipp."))?;
+    let is_its_own = status.code() != tonic::Code::Ok && status.details().is_empty();
+    is_its_own.then(|| transport_fault(&status))
+}
+
+/// An error of the transport in the words of the contract: it calls a message that is too large OUT_OF_RANGE, and one that cannot be
+/// read INTERNAL.
+#[must_use]
+pub fn transport_fault(status: &tonic::Status) -> ApiError {
+    let what = status.message();
+    match status.code() {
+        tonic::Code::OutOfRange => ApiError::new(
+            Code::ResourceExhausted,
+            "MESSAGE_TOO_LARGE",
+            format!("{what}: send it in parts"),
+        ),
+        tonic::Code::Internal => ApiError::new(
+            Code::InvalidArgument,
+            "MESSAGE_UNREADABLE",
+            format!("{what}: build it from the contract in proto/"),
+        ),
+        _ => ApiError::from_status(status),
+    }
 }
 
 fn admit(

@@ -16,7 +16,7 @@ use qipp_projection::Follower;
 use tokio_util::sync::CancellationToken;
 
 pub use append::{Written, log_error, wait_error};
-pub use caller::{Caller, DEFAULT_TIMEOUT, Gate, denied, identify};
+pub use caller::{Caller, DEFAULT_TIMEOUT, Gate, denied, identify, transport_fault};
 pub use moment::{Answer, ListAnswer};
 
 /// What a service is built from. Every part is a port, so that a test gives its own.

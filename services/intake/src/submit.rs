@@ -16,7 +16,7 @@ use qipp_domain::returns::{Decision, History, Return, ReturnContent, Revision, c
 use qipp_domain::validate::{Against, Problem, ReturnDraft, validate_return};
 use qipp_domain::{Cut, Dataset, KnownAt};
 use qipp_eventlog::Topic;
-use qipp_serving::{Caller, Written};
+use qipp_serving::{Caller, Written, transport_fault};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -167,7 +167,11 @@ impl Intake {
             .take_until(shutdown.clone().cancelled_owned())
             .map(move |request| {
                 let (intake, caller) = (self.clone(), caller.clone());
-                async move { intake.submit_one(caller, request?).await }
+                async move {
+                    let request =
+                        request.map_err(|status| caller.status(transport_fault(&status)))?;
+                    intake.submit_one(caller, request).await
+                }
             })
             .buffered(in_flight);
         let closing = futures::stream::once(async move {
