@@ -499,3 +499,37 @@ async fn a_bulk_stream_that_breaks_and_goes_on_leaves_every_return_exactly_once(
     assert_eq!((again.accepted, again.repeats), (0, returns.len()));
     assert!(sandbox.records(Topic::Returns).await.len() >= returns.len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_above_the_limit_is_refused_as_too_large_and_the_next_one_goes_through() {
+    let sandbox = sandbox().await;
+    let written = sandbox.written();
+    let ret = Return {
+        narrative: "x".repeat(5 << 20),
+        ..four_hours("RA1", "2011-04", 90.0, 100.0)
+    };
+    let mut intake = sandbox.client(Who::Collector).intake();
+    let single = SubmitReturnRequest {
+        r#return: Some(ret.clone()),
+        validate_only: false,
+    };
+    let refused = intake.submit_return(single).await.unwrap_err();
+    let bulk = futures::stream::iter([SubmitReturnsRequest {
+        r#return: Some(ret),
+        ..SubmitReturnsRequest::default()
+    }]);
+    let mut answers = intake.submit_returns(bulk).await.unwrap().into_inner();
+    let ended = answers.message().await.unwrap_err();
+    for status in [refused, ended] {
+        let reason = status.get_details_error_info().unwrap().reason;
+        assert_eq!(
+            (status.code(), reason.as_str()),
+            (tonic::Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+        );
+    }
+    assert_eq!(sandbox.written(), written);
+    let next = sandbox
+        .submit(four_hours("RA1", "2011-04", 90.0, 100.0))
+        .await;
+    assert_eq!(decided(&next), (Decision::Accepted, 1));
+}

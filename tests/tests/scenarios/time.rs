@@ -1,6 +1,9 @@
 //! Two times and the cut: reading one's own writes, reading as it was known then, pages that stay where they began, deadlines, request ids.
 
+use std::time::Duration;
+
 use qipp_api::error::{ApiError, request_id_of};
+use qipp_api::proto::alerts::v1::ListAlertsRequest;
 use qipp_api::proto::events::v1::{Cut, Dataset, KnownAt, Position, ReadOptions, known_at};
 use qipp_api::proto::projections::v1::{
     GetSeriesRequest, ListRollUpsRequest, ListRollUpsResponse, point,
@@ -269,6 +272,23 @@ async fn a_call_ends_at_its_deadline_with_what_it_waited_for() {
             )
         );
     }
+    let request = ListAlertsRequest {
+        min_evaluated: Some(beyond()),
+        ..ListAlertsRequest::default()
+    };
+    let mut request = Request::new(request);
+    request.set_timeout(Duration::from_millis(50));
+    let status = sandbox
+        .client(Who::National)
+        .live_alerts()
+        .list_alerts(request)
+        .await
+        .unwrap_err();
+    // The client has a clock of its own, and either may be first.
+    assert!(
+        matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+        "{status:?}"
+    );
     let wrong = answer(http.request("GET", path).header("x-timeout", "soon")).await;
     assert_eq!(
         (wrong.status, &wrong.body["error"]["reason"]),
