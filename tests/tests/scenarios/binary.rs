@@ -11,7 +11,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -24,41 +23,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 /// The default of `grace_seconds`: a process that was told to end is gone by then.
 const GRACE: Duration = Duration::from_secs(20);
 
-static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-
-/// The binary of the profile that these tests are built in; built first, so that it is never an old one.
-async fn binary() -> &'static Path {
-    let build = || async {
-        // …/target/debug/deps/scenarios-0123 stands beside …/target/debug/qipp.
-        let own = std::env::current_exe().unwrap();
-        let folder = own.parent().and_then(Path::parent).unwrap();
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            other => other.unwrap(),
-        };
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "qipp",
-            "--bin",
-            "qipp",
-            "--profile",
-            profile,
-        ]);
-        cargo
-            .arg("--target-dir")
-            .arg(folder.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(
-            cargo.status().await.unwrap().success(),
-            "the binary can't be built"
-        );
-        folder.join("qipp")
-    };
-    BINARY.get_or_init(build).await
-}
+/// `qipp`, as cargo has built it with these tests.
+const BINARY: &str = env!("CARGO_BIN_EXE_qipp-under-test");
 
 fn data(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -68,8 +34,8 @@ fn data(name: &str) -> String {
         .to_string()
 }
 
-async fn command(data_dir: &Path) -> Command {
-    let mut command = Command::new(binary().await);
+fn command(data_dir: &Path) -> Command {
+    let mut command = Command::new(BINARY);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QIPP_")) {
         command.env_remove(name);
     }
@@ -91,7 +57,7 @@ struct Served {
 
 impl Served {
     async fn start(folder: &Path) -> Self {
-        let mut serve = command(folder).await;
+        let mut serve = command(folder);
         serve
             .args(["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped());
@@ -117,7 +83,7 @@ impl Served {
 
     /// Runs a verb against it.
     async fn run(&self, arguments: &[&str]) -> Output {
-        let mut verb = command(&self.folder).await;
+        let mut verb = command(&self.folder);
         verb.env("QIPP_SERVER", &self.url)
             .args(arguments)
             .output()
@@ -240,7 +206,7 @@ async fn published_figures_go_in_by_the_command_line_and_come_out_and_verify_fin
     };
     assert_eq!(told.unwrap_err().code(), tonic::Code::Unavailable);
 
-    let mut verify = command(folder.path()).await;
+    let mut verify = command(folder.path());
     verify.args([
         "verify",
         "--published",
@@ -336,12 +302,7 @@ async fn a_second_house_on_the_same_data_is_refused_with_the_remedy() {
     let folder = folder();
     let served = Served::start(folder.path()).await;
     for verb in [&["serve", "--listen", "127.0.0.1:0"][..], &["verify"]] {
-        let second = command(folder.path())
-            .await
-            .args(verb)
-            .output()
-            .await
-            .unwrap();
+        let second = command(folder.path()).args(verb).output().await.unwrap();
         assert!(!second.status.success(), "{verb:?}: {second:?}");
         let said = errors(&second);
         assert!(
@@ -354,7 +315,6 @@ async fn a_second_house_on_the_same_data_is_refused_with_the_remedy() {
     let address = served.url.trim_start_matches("http://").to_owned();
     let elsewhere = self::folder();
     let taken = command(elsewhere.path())
-        .await
         .args(["serve", "--listen", &address])
         .output()
         .await
