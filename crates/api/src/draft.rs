@@ -5,9 +5,9 @@
 //! records of the log must be read for ever.
 
 use qipp_domain::reference::ReferenceFact;
-use qipp_domain::returns::{Missing, Observation, SavingsLine};
+use qipp_domain::returns::{Missing, Observation, SavingsLine, Value};
 use qipp_domain::validate::{DraftBody, Problem, ReturnDraft, SchemeDraft};
-use qipp_domain::{MarkerCode, OrgCode, Quantity, quantity::QuantityError};
+use qipp_domain::{MarkerCode, OrgCode, Quantity, SeriesKey, quantity::QuantityError};
 
 use crate::convert::{reference, returns};
 use crate::names;
@@ -220,7 +220,10 @@ fn quality_body(faults: &mut Faults, path: &Path<'_>, quality: &wire::QualityRet
         if is_not_submitted(observation) {
             refuse_not_submitted(faults, &path.at("missing"));
         }
+        // A figure that can't be read leaves a stand-in: what is wrong with its marker is to be told in the same answer. A draft with a
+        // fault is never accepted, so the stand-in goes nowhere.
         returns::read_observation(faults, path, observation, stated_quantity)
+            .or_else(|| stand_in(observation))
     };
     let observations = quality.observations.iter().enumerate();
     DraftBody::Quality(
@@ -233,6 +236,23 @@ fn quality_body(faults: &mut Faults, path: &Path<'_>, quality: &wire::QualityRet
             })
             .collect(),
     )
+}
+
+/// The observation without its figure, when its key can be read.
+fn stand_in(sent: &wire::Observation) -> Option<Observation> {
+    let breakdown = match sent.breakdown.as_str() {
+        "" => None,
+        text => Some(text.parse().ok()?),
+    };
+    Some(Observation {
+        key: SeriesKey {
+            marker: sent.marker.parse().ok()?,
+            breakdown,
+        },
+        definition_version: sent.definition_version,
+        value: Value::Missing(Missing::NotCollected),
+        simulated: sent.simulated,
+    })
 }
 
 fn is_not_submitted(observation: &wire::Observation) -> bool {

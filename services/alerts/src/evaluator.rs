@@ -78,9 +78,14 @@ impl Evaluator {
 
     /// Evaluates until the shutdown token is cancelled or folding has stopped.
     pub async fn run(mut self) {
+        let shutdown = self.deps.shutdown.clone();
+        // A fold that is still catching up (a rebuild) shows a nation that never was: half of its returns, none of its alerts.
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            caught_up = self.deps.follower.caught_up() => if caught_up.is_err() { return },
+        }
         let mut changes = self.deps.follower.changes();
         let mut upto = changes.since().clone();
-        let shutdown = self.deps.shutdown.clone();
         let mut day_check = tokio::time::interval(DAY_CHECK);
         loop {
             if let Err(error) = self.round(upto.clone()).await {

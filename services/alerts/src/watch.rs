@@ -16,7 +16,7 @@ use qipp_domain::alert::{Alert, AlertEventKind, Severity};
 use qipp_domain::nation::Nation;
 use qipp_domain::{Cut, OrgCode};
 use qipp_eventlog::{Record, Topic};
-use qipp_projection::lane_of;
+use qipp_projection::{domain_cut, lane_of};
 use qipp_serving::{Caller, Deps, log_error, wait_error};
 use tonic::Status;
 
@@ -65,6 +65,11 @@ impl Alerts {
             .iter()
             .filter(|(lane, _)| lane >> 16 == u32::from(Topic::Alerts.id()))
             .collect();
+        if !domain_cut(&self.deps.log.head()).includes(&start) {
+            // A cut of another log, or of one that was restored from before it: going on from there would lose events without a word.
+            let what = "the cut lies beyond the head of the log: watch from a cut that this log has given, or from the beginning";
+            return Err(ApiError::precondition("CUT_BEYOND_HEAD", what));
+        }
         let watcher = Arc::new(Watcher {
             deps: self.deps.clone(),
             caller: caller.clone(),

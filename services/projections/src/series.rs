@@ -114,7 +114,9 @@ pub(crate) fn known_organisation(answer: &Answer<'_>, org: OrgCode) -> Result<()
     match answer.reference.organisation(org) {
         Some(_) => Ok(()),
         None => {
-            let what = format!("{org} is not a known organisation: check the ODS code");
+            let what = format!(
+                "{org} was not a known organisation at the moment that is read: check the ODS code, and known_at if there is one"
+            );
             Err(ApiError::new(Code::NotFound, "UNKNOWN_ORGANISATION", what))
         }
     }

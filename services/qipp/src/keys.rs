@@ -60,7 +60,11 @@ pub(crate) fn add(
     principal: Principal,
     expires: Option<jiff::civil::Date>,
 ) -> anyhow::Result<String> {
-    let mut text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
+    };
     let (key, entry): (_, KeyEntry) = generate_key(principal, expires, rand::random());
     text.push_str(&format!("\n{entry}"));
     // What can't be read back is not written.

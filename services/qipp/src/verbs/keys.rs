@@ -77,8 +77,11 @@ pub(crate) fn run(args: KeysArgs) -> Outcome {
                 error,
             }
         })?;
+    let principals = new
+        .principals
+        .unwrap_or_else(|| new.data_dir.join("keys/principals.toml"));
     let key = keys::add(
-        &new.principals,
+        &principals,
         Principal {
             name: new.name,
             role,
@@ -89,7 +92,7 @@ pub(crate) fn run(args: KeysArgs) -> Outcome {
     println!("{key}");
     eprintln!(
         "Its hash was added to {}. Start `qipp serve` anew to let it in. The key is not shown again.",
-        new.principals.display()
+        principals.display()
     );
     Ok(exit::OK)
 }
