@@ -53,13 +53,12 @@ struct NewArgs {
     /// Last day on which the key is valid, YYYY-MM-DD.
     #[arg(long, value_name = "DAY")]
     expires: Option<jiff::civil::Date>,
-    /// File of principals.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "qipp-data/keys/principals.toml"
-    )]
-    principals: PathBuf,
+    /// Where `qipp serve` keeps its data: the file of principals is keys/principals.toml there.
+    #[arg(long, env = "QIPP_DATA_DIR", default_value = "qipp-data")]
+    data_dir: PathBuf,
+    /// Another file of principals, as in the configuration of `qipp serve`.
+    #[arg(long, value_name = "FILE")]
+    principals: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: KeysArgs) -> Outcome {
@@ -77,9 +76,14 @@ pub(crate) fn run(args: KeysArgs) -> Outcome {
                 error,
             }
         })?;
+    let local = new.data_dir.join("keys");
     let principals = new
         .principals
-        .unwrap_or_else(|| new.data_dir.join("keys/principals.toml"));
+        .unwrap_or_else(|| local.join("principals.toml"));
+    if principals.starts_with(&local) && !principals.exists() {
+        // As at the first start of `qipp serve`, so that a key made beforehand does not keep the local ones from being made.
+        keys::make_local(&local)?;
+    }
     let key = keys::add(
         &principals,
         Principal {
