@@ -44,7 +44,7 @@ pub fn lines<'a>(ledger: &'a Ledger, period: Period, at: &KnownAt) -> &'a [Savin
 /// Delivered in the month: as stated, or the year to date less that of the month before.
 ///
 /// A scheme that has no line in an earlier month of the year, although the organisation returned that month, had not begun then; unless
-/// that return [owed](owed) it a line, in which case what it delivered is not known.
+/// that return [`owed`] it a line, in which case what it delivered is not known.
 #[must_use]
 pub fn in_month(ledger: &Ledger, scheme: SchemeId, period: Period, at: &KnownAt) -> Option<Pence> {
     let held = line(ledger, scheme, period, at)?;
@@ -139,7 +139,7 @@ fn registered_plan(
 }
 
 /// Delivered by all schemes in the month; `None` when the month was not returned, one of its lines has no figure, or a line that it
-/// [owed](owed) is not there.
+/// [`owed`] is not there.
 ///
 /// `counts` says which schemes are to be added.
 #[must_use]
