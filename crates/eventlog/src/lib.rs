@@ -18,6 +18,7 @@
 //! | `types/clock.rs` | the time the log stamps on records |
 //! | `log.rs` | the port and its semantics |
 //! | `follow.rs` | durable heads and the tails that wait for them; shared by the adapters |
+//! | `observer.rs` | what an adapter tells those who operate it |
 //! | `memory.rs` | the adapter for tests and for replaying history |
 //! | `embedded/` | the adapter for one machine |
 //! | `conformance/` | the contract, as executable checks |
@@ -27,11 +28,13 @@ mod embedded;
 mod follow;
 mod log;
 mod memory;
+mod observer;
 mod types;
 
 pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use log::{EventLog, RecordStream};
 pub use memory::MemoryLog;
+pub use observer::{Batch, Observer};
 pub use types::clock::{Clock, ManualClock, SystemClock};
 pub use types::cut::{Cut, Position};
 pub use types::error::LogError;

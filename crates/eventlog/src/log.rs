@@ -69,6 +69,11 @@ pub trait EventLog: Send + Sync + Debug {
     /// The next offset of every partition: the cut that covers everything durable now. Answers from memory.
     fn head(&self) -> Cut;
 
+    /// How many appends wait for the writer. Answers from memory.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// Records from offset `from` on, to the present and then as they arrive, without polling.
     ///
     /// Items are non-empty batches of consecutive records, bounded in count and bytes. The stream ends when the log is

@@ -2,7 +2,7 @@
 
 use crate::embedded::frame::MAX_FRAME_RECORDS;
 use crate::embedded::keys::PIECE_BYTES;
-use crate::{Clock, Layout, LogError, SystemClock};
+use crate::{Clock, Layout, LogError, Observer, SystemClock};
 use std::sync::Arc;
 
 const MIB: u64 = 1024 * 1024;
@@ -27,6 +27,8 @@ pub struct EmbeddedConfig {
     pub queue_bytes: usize,
     /// How much memory the store may use to cache what is on disk, in bytes, roughly (default 64 MiB).
     pub cache_bytes: u64,
+    /// Told of every batch (default: nobody).
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Default for EmbeddedConfig {
@@ -41,6 +43,7 @@ impl Default for EmbeddedConfig {
             queue_appends: 1024,
             queue_bytes: 64 * 1024 * 1024,
             cache_bytes: 64 * MIB,
+            observer: Arc::new(()),
         }
     }
 }

@@ -96,6 +96,7 @@ impl EmbeddedLog {
             medium: store,
             heads: Arc::clone(&shared.heads),
             clock: config.clock,
+            observer: config.observer,
             limits: Limits {
                 frame_records: config.max_frame_records,
                 frame_bytes: config.max_frame_bytes,
@@ -220,6 +221,13 @@ impl EventLog for EmbeddedLog {
 
     fn head(&self) -> Cut {
         self.shared.heads.cut()
+    }
+
+    fn waiting(&self) -> usize {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue
+            .as_ref()
+            .map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     fn tail(&self, topic: Topic, partition: u16, from: u64) -> RecordStream {

@@ -6,8 +6,8 @@ use crate::embedded::verify::verify;
 use crate::embedded::writer::{Limits, Request, Writer};
 use crate::follow::Heads;
 use crate::{
-    Appended, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MAX_RECORD_BYTES,
-    ManualClock, NewRecord, Position, Topic,
+    Appended, Batch, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MAX_RECORD_BYTES,
+    ManualClock, NewRecord, Observer, Position, Topic,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -363,6 +363,7 @@ fn writer_on(directory: &TempDir) -> (Writer<Disk>, Disk) {
         medium: disk.clone(),
         heads: Arc::new(Heads::new(LAYOUT, &crate::Cut::new())),
         clock: Arc::new(ManualClock::new(1000)),
+        observer: Arc::new(()),
         limits: Limits {
             frame_records: 256,
             frame_bytes: 60_000,
@@ -454,4 +455,45 @@ fn after_a_failed_write_nothing_is_taken_and_the_head_stays() {
         .store
         .read((TOPIC, 0), 0, writer.heads.next(TOPIC, 0), 10);
     assert_eq!(readable.unwrap().len(), 1);
+}
+
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Observer for Heard {
+    fn written(&self, batch: Batch) {
+        let Batch {
+            appends,
+            records,
+            bytes,
+            ..
+        } = batch;
+        let heard = format!("written {appends} {records} {bytes}");
+        self.0.lock().unwrap().push(heard);
+    }
+
+    fn refused(&self, appends: usize, error: &LogError) {
+        let heard = format!("refused {appends} {}", error.code());
+        self.0.lock().unwrap().push(heard);
+    }
+}
+
+#[test]
+fn the_observer_hears_of_every_batch_and_of_every_refusal() {
+    let directory = TempDir::new().unwrap();
+    let (mut writer, disk) = writer_on(&directory);
+    let heard = Arc::new(Heard::default());
+    writer.observer = Arc::clone(&heard) as Arc<dyn Observer>;
+    serve(&mut writer, 3);
+    disk.fails.store(true, Ordering::SeqCst);
+    serve(&mut writer, 2);
+    serve(&mut writer, 1);
+    assert_eq!(
+        *heard.0.lock().unwrap(),
+        [
+            "written 3 3 21",
+            "refused 2 LOG_IO",
+            "refused 1 LOG_POISONED"
+        ]
+    );
 }

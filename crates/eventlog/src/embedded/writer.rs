@@ -13,9 +13,10 @@ use crate::embedded::keys::End;
 use crate::embedded::store::{Medium, insert_frame};
 use crate::embedded::verify::Ends;
 use crate::follow::Heads;
-use crate::{Appended, Clock, LogError, NewRecord, Position, Topic};
+use crate::{Appended, Batch, Clock, LogError, NewRecord, Observer, Position, Topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// The bytes at which a group is written even if more waits: bounds how long the first of it waits.
@@ -47,6 +48,7 @@ pub(crate) struct Writer<M> {
     pub(crate) medium: M,
     pub(crate) heads: Arc<Heads>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) limits: Limits,
     pub(crate) ends: Ends,
     /// Set by the first failed write.
@@ -79,6 +81,7 @@ impl<M: Medium> Writer<M> {
                 }
             }
             Err(error) => {
+                self.observer.refused(group.len(), &error);
                 for request in group {
                     let _ = request.answer.send(Err(error.clone()));
                 }
@@ -92,6 +95,7 @@ impl<M: Medium> Writer<M> {
         }
         self.check_room(group)?;
         let plan = self.plan(group);
+        let started = Instant::now();
         if let Err(error) = self.medium.write(plan.batch) {
             tracing::error!(%error, "writing to the log failed; it takes no more records until it is opened again");
             self.poisoned = Some(LogError::Poisoned {
@@ -99,6 +103,12 @@ impl<M: Medium> Writer<M> {
             });
             return Err(error);
         }
+        self.observer.written(Batch {
+            appends: group.len(),
+            records: group.iter().map(|request| request.records.len()).sum(),
+            bytes: group.iter().map(|request| request.bytes).sum(),
+            took: started.elapsed(),
+        });
         for ((topic, partition), end) in plan.ends {
             self.heads.publish(topic, partition, end.next);
             self.ends.insert((topic, partition), end);
