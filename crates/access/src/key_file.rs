@@ -150,10 +150,15 @@ impl KeyFile {
     /// # Errors
     /// As [`KeyFile::read`].
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
-        // The message alone: the error's own display quotes the line, and somebody may have pasted a key there.
+        // The message alone: the error's own display quotes the line, and somebody may have pasted a key there. The message quotes the
+        // names of fields, and one may even stand there.
         let malformed = |error: toml::de::Error| KeyFileError::Malformed {
             line: line_at(text, error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
+            message: if error.message().contains(KEY_PREFIX) {
+                "a key stands here: this file holds only hashes, make a new key with `qipp keys new`".to_owned()
+            } else {
+                error.message().to_owned()
+            },
         };
         let raw: RawFile = toml::from_str(text).map_err(malformed)?;
         let mut file = Self::default();

@@ -180,6 +180,16 @@ pub struct Problem {
     pub description: String,
 }
 
+impl Problem {
+    /// In one sentence; what has no place in particular is told without one.
+    fn told(&self) -> String {
+        match self.field.as_str() {
+            "" => self.description.clone(),
+            field => format!("{field}: {}", self.description),
+        }
+    }
+}
+
 impl From<qipp_domain::validate::Problem> for Problem {
     fn from(problem: qipp_domain::validate::Problem) -> Self {
         Self {
@@ -222,13 +232,8 @@ impl ApiError {
         let problems: Vec<Problem> = problems.into_iter().map(Into::into).collect();
         let message = match problems.as_slice() {
             [] => "the request is not valid".to_owned(),
-            [only] => format!("{}: {}", only.field, only.description),
-            [first, ..] => format!(
-                "{} faults, the first: {}: {}",
-                problems.len(),
-                first.field,
-                first.description
-            ),
+            [only] => only.told(),
+            [first, ..] => format!("{} faults, the first: {}", problems.len(), first.told()),
         };
         Self {
             problems,

@@ -53,8 +53,15 @@ impl From<JsonError> for ApiError {
         match error.code {
             // Only our own mistakes ask for a message that the contract does not have, or hold bytes that are none.
             "UNKNOWN_MESSAGE" | "BAD_MESSAGE" => Self::internal(),
-            code if error.position.is_some() => Self::invalid_field(code, "", error.to_string()),
-            code => Self::invalid_field(code, error.field, error.what),
+            code => {
+                // Every fault has a place: where none is named it is the whole body.
+                let place = match error.position {
+                    Some((line, column)) => format!("line {line}, column {column}"),
+                    None if error.field.is_empty() => "body".to_owned(),
+                    None => error.field,
+                };
+                Self::invalid_field(code, place, error.what)
+            }
         }
     }
 }
@@ -106,11 +113,26 @@ pub fn from_json_text(message: &str, text: &[u8]) -> Result<Bytes, JsonError> {
     if text.trim_ascii().is_empty() {
         return from_json(message, Value::Object(Map::new()));
     }
-    let value = serde_json::from_slice(text).map_err(|error| JsonError {
-        position: Some((error.line(), error.column())),
-        ..JsonError::new("BAD_JSON", "", format!("this is not JSON: {error}"))
-    })?;
-    from_json(message, value)
+    from_json(
+        message,
+        serde_json::from_slice(text).map_err(|error| not_json(&error))?,
+    )
+}
+
+/// Why a text is not JSON, and where. The library appends the place to its words; here it has a field of its own.
+fn not_json(error: &serde_json::Error) -> JsonError {
+    let position = (error.line(), error.column());
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", position.0, position.1);
+    let why = told.strip_suffix(&place).unwrap_or(&told);
+    JsonError {
+        position: Some(position),
+        ..JsonError::new(
+            "BAD_JSON",
+            "",
+            format!("this is not JSON ({why}): send one whole JSON object as UTF-8"),
+        )
+    }
 }
 
 /// Query parameters as the JSON of a message: `read.known_at.time=…`, `orgCode=…`. A repeated field is a repeated parameter; a message

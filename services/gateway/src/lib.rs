@@ -23,6 +23,7 @@ mod csv;
 pub mod cut_text;
 mod openapi;
 mod pages;
+pub mod requests;
 pub mod routes;
 mod transcode;
 mod unary;

@@ -77,7 +77,7 @@ pub(crate) fn set_parameters<'a>(
 
 fn set_parameter(message: &mut DynamicMessage, name: &str, text: &str) -> Result<(), Problem> {
     let fault = |(code, description): Fault| Problem {
-        field: name.to_owned(),
+        field: if name.is_empty() { "query" } else { name }.to_owned(),
         code: code.into(),
         description,
     };

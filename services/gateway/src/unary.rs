@@ -16,7 +16,7 @@ use qipp_api::error::Code;
 use crate::answer::{Failure, json_response};
 use crate::context::{grpc_request, request_id, timeout};
 use crate::routes::{Route, Verb};
-use crate::{Gateway, transcode};
+use crate::{Gateway, requests, transcode};
 
 /// A route with its descriptors.
 pub(crate) struct Call {
@@ -68,19 +68,15 @@ async fn try_answer(
         &gateway.config,
         gateway.config.default_timeout,
     )?;
-    let query = query_of(&parts.uri)?;
-    let json = match call.verb {
+    let body = match call.verb {
         Verb::Get => Bytes::new(),
         Verb::Post => {
             expect_content_type(&parts.headers, "json")?;
             read_body(&parts.headers, body, gateway.config.max_body_bytes).await?
         }
     };
-    let mut message = transcode::from_json(call.input.clone(), &json)?;
-    let query = query
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()));
-    transcode::set_parameters(&mut message, params.iter().chain(query))?;
+    let params: Vec<_> = params.iter().collect();
+    let message = requests::message(call.input.clone(), &params, &parts.uri, &body)?;
 
     let mut request = grpc_request(&parts.headers, Bytes::from(message.encode_to_vec()));
     request.set_timeout(timeout);

@@ -55,7 +55,7 @@ async fn open(
 }
 
 /// `last-event-id` is later than the address of the first connection: it counts.
-fn request_of(uri: &Uri, headers: &HeaderMap) -> Result<WatchAlertsRequest, Failure> {
+pub(crate) fn request_of(uri: &Uri, headers: &HeaderMap) -> Result<WatchAlertsRequest, Failure> {
     let resumed = headers
         .get("last-event-id")
         .filter(|id| !id.is_empty())

@@ -102,7 +102,12 @@ fn a_fault_names_its_entry_its_line_and_the_remedy_and_shows_no_key() {
     let dated = second(
         "[[key]]\nname = \"c\"\nrole = \"national\"\nsha256 = \"00\"\nexpires = \"qipp_5ec4e7\"\n",
     );
-    for text in [pasted, unquoted, named, dated] {
+    let as_a_name = second("[[key]]\nqipp_5ec4e7 = 1\n");
+    assert!(
+        as_a_name.starts_with("line 9") && as_a_name.contains("only hashes"),
+        "{as_a_name}"
+    );
+    for text in [pasted, unquoted, named, dated, as_a_name] {
         assert!(!text.contains("5ec4e7"), "{text}");
     }
     let entry = |body: &str| {

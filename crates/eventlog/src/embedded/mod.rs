@@ -28,6 +28,7 @@ mod config;
 mod frame;
 mod keys;
 mod store;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -1,0 +1,64 @@
+//! What an HTTP request asks for, read without a network: the handlers and the fuzz targets use the same functions.
+//!
+//! Never sends anything and never looks at who asks.
+
+use http::{HeaderMap, Uri};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+use qipp_api::error::ApiError;
+use qipp_api::proto::alerts::v1::WatchAlertsRequest;
+
+use crate::answer::Failure;
+use crate::transcode;
+use crate::unary::query_of;
+
+/// The request of an rpc, as path, query and body state it together.
+pub(crate) fn message(
+    input: MessageDescriptor,
+    path: &[(&str, &str)],
+    uri: &Uri,
+    body: &[u8],
+) -> Result<DynamicMessage, Failure> {
+    let query = query_of(uri)?;
+    let mut message = transcode::from_json(input, body)?;
+    let query = query
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    transcode::set_parameters(&mut message, path.iter().copied().chain(query))?;
+    Ok(message)
+}
+
+/// The bytes of a request message: `rpc` is its full name (`package.Service/Method`), `path` holds the fields that the address names.
+///
+/// # Errors
+/// What the caller is told.
+pub fn request(
+    rpc: &str,
+    path: &[(&str, &str)],
+    uri: &Uri,
+    body: &[u8],
+) -> Result<Vec<u8>, ApiError> {
+    let rpc = transcode::rpc(rpc).ok_or_else(|| ApiError::not_found("rpc", rpc))?;
+    message(rpc.input(), path, uri, body)
+        .map(|message| message.encode_to_vec())
+        .map_err(|failure| failure.error)
+}
+
+/// The JSON of a message that is given by its full name and its bytes, as answers are written.
+///
+/// # Errors
+/// INTERNAL when the bytes are not of that message.
+pub fn answer(message: &str, bytes: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let descriptor = qipp_api::json::pool()
+        .get_message_by_name(message)
+        .ok_or_else(|| ApiError::not_found("message", message))?;
+    transcode::to_json(descriptor, bytes.to_vec().into()).map_err(|failure| failure.error)
+}
+
+/// What a watcher asks for: where to go on, from the header `last-event-id` or the query, and the filter.
+///
+/// # Errors
+/// What the caller is told.
+pub fn watch(uri: &Uri, headers: &HeaderMap) -> Result<WatchAlertsRequest, ApiError> {
+    crate::watch::request_of(uri, headers).map_err(|failure| failure.error)
+}
