@@ -23,9 +23,15 @@ const PARTS: [(&str, &str); 11] = [
     ("run", "How long the parts took"),
 ];
 
+/// What sides without a roll-up table are asked; our answer to the question is the same one in both cases.
+pub const WITHOUT_TABLE: &str = ", without roll-up table";
+
 /// The whole report.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut text = String::new();
+    let mut text = String::from(
+        "# Results\n\nWritten by `tests/bench/run --report tests/bench/results.md`, and only by it. What the figures mean and how they \
+         were measured: [README.md](README.md). A ratio above 1 says how many times better ours is.\n\n",
+    );
     for (part, heading) in PARTS {
         let of_part: Vec<&Row> = rows.iter().filter(|row| row.part == part).collect();
         if !of_part.is_empty() {
@@ -45,7 +51,7 @@ fn write(text: &mut String, heading: &str, rows: &[&Row]) -> std::fmt::Result {
         .into_iter()
         .filter(|(side, _)| *side == Side::Qipp || rows.iter().any(|row| row.side == *side))
         .collect();
-    writeln!(text, "### {heading}\n")?;
+    writeln!(text, "## {heading}\n")?;
     write!(text, "| | |")?;
     for (side, name) in &sides {
         write!(text, " {name} |")?;
@@ -68,7 +74,7 @@ fn write(text: &mut String, heading: &str, rows: &[&Row]) -> std::fmt::Result {
     writeln!(text)?;
     let mut last_case = "";
     for (case, metric, unit) in lines(rows) {
-        let find = |side: Side| {
+        let find = |side: Side, case: &str| {
             rows.iter().find(|row| {
                 row.side == side && row.case == case && row.metric == metric && row.unit == unit
             })
@@ -76,9 +82,14 @@ fn write(text: &mut String, heading: &str, rows: &[&Row]) -> std::fmt::Result {
         let shown_case = if case == last_case { "" } else { case };
         last_case = case;
         write!(text, "| {shown_case} | {metric} |")?;
-        let ours = find(Side::Qipp);
+        let plain = case.strip_suffix(WITHOUT_TABLE).unwrap_or(case);
+        let ours = find(Side::Qipp, plain);
         for (side, _) in &sides {
-            let found = find(*side);
+            let found = if *side == Side::Qipp {
+                ours
+            } else {
+                find(*side, case)
+            };
             write!(
                 text,
                 " {} |",
@@ -96,10 +107,12 @@ fn write(text: &mut String, heading: &str, rows: &[&Row]) -> std::fmt::Result {
     writeln!(text)
 }
 
-/// Every figure once, cases together, in the order in which they came.
+/// Every figure once, cases together, ours first, then in the order in which they came.
 fn lines<'a>(rows: &[&'a Row]) -> Vec<(&'a str, &'a str, &'a str)> {
     let mut cases: Vec<&str> = Vec::new();
     let mut by_case: BTreeMap<&str, Vec<(&str, &str, &str)>> = BTreeMap::new();
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| row.side);
     for row in rows {
         if !cases.contains(&row.case.as_str()) {
             cases.push(&row.case);

@@ -117,11 +117,11 @@ impl Bench {
         }
     }
 
-    /// The small and the large nation; once when they are the same.
+    /// The large and the small nation, in this order, so that what the part before has loaded can be used; once when they are the same.
     pub fn sizes(&self) -> Vec<Nation> {
         let mut sizes = vec![
-            self.nation(self.args.orgs.min(500)),
             self.nation(self.args.orgs),
+            self.nation(self.args.orgs.min(500)),
         ];
         sizes.dedup();
         sizes

@@ -16,6 +16,7 @@ use crate::nation::{ICB, Nation, REGION, TREE};
 use crate::parts::submit::{Target, generate};
 use crate::parts::{Bench, evaluated};
 use crate::process::House;
+use crate::report::WITHOUT_TABLE;
 use crate::results::{Side, latencies, note};
 use crate::say;
 
@@ -64,7 +65,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<()> {
         load_and_ask(bench, nation, &house, &ours).await?;
         house.stop().await?;
         if let Some(client) = super::postgres(bench).await? {
-            crate::postgres::load(&client, nation).await?;
+            crate::postgres::loaded(&client, nation).await?;
             theirs(bench, nation, expected).await?;
         }
     }
@@ -282,7 +283,7 @@ async fn theirs(bench: &Bench, nation: Nation, expected: Sums) -> anyhow::Result
                     note(&mut histogram, begun.elapsed());
                     number += 1;
                 }
-                let without = if *raw { ", without roll-up table" } else { "" };
+                let without = if *raw { WITHOUT_TABLE } else { "" };
                 let case = format!("{}: {name}{without}", nation.name());
                 bench
                     .results

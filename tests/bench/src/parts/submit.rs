@@ -61,7 +61,7 @@ async fn theirs(
     nation: Nation,
     client: &tokio_postgres::Client,
 ) -> anyhow::Result<()> {
-    crate::postgres::load(client, nation).await?;
+    crate::postgres::loaded(client, nation).await?;
     let server = crate::postgres::server_process(client).await?;
     let target = Target::postgres(bench);
     let refreshing = crate::postgres::keep_refreshing(bench);
