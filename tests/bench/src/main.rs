@@ -11,6 +11,7 @@ use qipp_bench::nation::{Figure, Nation};
 use qipp_bench::parts::RunArgs;
 use qipp_bench::postgres::PgLoadArgs;
 use qipp_bench::{load, parts, postgres, report, results};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures QIPP Watch beside PostgreSQL and DuckDB. Start it with `tests/bench/run`, which brings those two.
 #[derive(Debug, Parser)]
@@ -78,7 +79,17 @@ struct Size {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match Cli::parse().what {
+    // Told to end, it has to end its children first: they are, when what holds them is dropped.
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = Box::pin(work(Cli::parse().what)) => done,
+        _ = terminate.recv() => anyhow::bail!("stopped before the end"),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before the end"),
+    }
+}
+
+async fn work(what: What) -> anyhow::Result<()> {
+    match what {
         What::Run(args) => parts::run(args).await,
         What::Report { file } => {
             println!("{}", report::markdown(&results::Results::read(&file)?));
