@@ -60,6 +60,20 @@ pub async fn call(
     let rpc = rpc(name);
     let bytes =
         json::from_json(&rpc.input, message).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let first = call_with_bytes(url, key, name, bytes).await?;
+    Ok(json::to_json(&rpc.output, &first).unwrap())
+}
+
+/// Calls an rpc with whatever bytes and gives those of its first answer.
+///
+/// # Errors
+/// What the house refused with.
+pub async fn call_with_bytes(
+    url: &str,
+    key: Option<&str>,
+    name: &str,
+    bytes: Bytes,
+) -> Result<Bytes, Status> {
     let channel = Endpoint::from_shared(url.to_owned())
         .unwrap()
         .connect()
@@ -75,11 +89,10 @@ pub async fn call(
     }
     let path = format!("/{name}").parse().unwrap();
     let mut answers = grpc.streaming(request, path, Raw).await?.into_inner();
-    let first = answers
+    answers
         .next()
         .await
-        .unwrap_or_else(|| Err(Status::unknown("no answer")))?;
-    Ok(json::to_json(&rpc.output, &first).unwrap())
+        .unwrap_or_else(|| Err(Status::unknown("no answer")))
 }
 
 /// Messages as bytes.

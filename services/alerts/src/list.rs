@@ -256,22 +256,23 @@ pub(crate) fn shown(alert: &Alert, standing: &Standing<'_>, reference: &Referenc
     view::alert(alert, name, standing)
 }
 
-/// The alert of that identifier, when the caller may see it.
+/// The alert of that identifier, when the caller may see it. One that is out of scope is as unknown as one that there is not: identifiers are made
+/// of rule, organisation and month, so that a refusal would tell who is asked about.
 ///
 /// # Errors
-/// NOT_FOUND, or PERMISSION_DENIED.
+/// NOT_FOUND; PERMISSION_DENIED when the role may not call this at all, whichever alert is named.
 pub(crate) fn permitted<'a>(
     caller: &Caller,
     nation: &'a Nation,
     current: &Reference,
     id: &str,
 ) -> Result<&'a Alert, ApiError> {
-    let alert = nation
+    caller.may(Target::None, current)?;
+    nation
         .alert_books()
         .find_map(|(_, book)| book.get(id))
-        .ok_or_else(|| unknown(id))?;
-    caller.may(Target::Organisation(alert.org), current)?;
-    Ok(alert)
+        .filter(|alert| caller.may(Target::Organisation(alert.org), current).is_ok())
+        .ok_or_else(|| unknown(id))
 }
 
 pub(crate) fn unknown(id: &str) -> ApiError {

@@ -462,14 +462,18 @@ async fn a_csv_file_is_decided_return_by_return_or_refused_as_a_whole() {
         (&json!("RJ9"), &json!("UNKNOWN"))
     );
 
-    let (status, body) = rig.upload("RJ1\n?").await;
+    let (status, body) = rig.upload("RJ1\nRJ9\n?").await;
     assert_eq!(
         (status, &body["error"]["reason"]),
         (StatusCode::BAD_REQUEST, &json!("INVALID_CSV"))
     );
     assert_eq!(
-        body["error"]["problems"][0],
-        json!({"field": "row 1", "code": "BAD_ROW", "description": "what?"})
+        (
+            &body["error"]["problems"][0]["code"],
+            &body["error"]["problems"][1]["code"]
+        ),
+        (&json!("UNKNOWN"), &json!("BAD_ROW")),
+        "faults of form and unknown codes in one answer: {body}"
     );
 
     let (status, body) = rig.upload("RJ1\nBREAK\nRJ1").await;

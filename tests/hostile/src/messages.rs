@@ -8,6 +8,7 @@ use qipp_api::proto::registry::v1::RecordFactsRequest;
 use qipp_api::{cut, draft, facts, json, read};
 use qipp_domain::KnownAt;
 use qipp_domain::nation::{Facts, ReturnFact};
+use qipp_domain::returns::Return;
 use qipp_domain::validate::{Against, Passed, Problem, validate_return, validate_scheme};
 
 use crate::{promises, world};
@@ -27,13 +28,9 @@ pub(crate) fn check_return(ret: &wire::Return) {
     let draft = draft::return_draft(ret);
     assert_eq!(draft::return_draft(ret), draft, "reading is deterministic");
     let told_by_form = draft.problems.clone();
-    let validated = against(ret, |against| validate_return(draft.clone(), against));
-    assert_eq!(
-        against(ret, |against| validate_return(draft.clone(), against)),
-        validated,
-        "validation is deterministic"
-    );
-    match validated {
+    let told = validated(ret);
+    assert_eq!(validated(ret), told, "validation is deterministic");
+    match told {
         Err(problems) => {
             promises::faults(&problems, sent);
             assert!(problems.iter().all(|p| p.field.starts_with("return")));
@@ -57,14 +54,16 @@ pub(crate) fn check_return(ret: &wire::Return) {
     }
 }
 
-fn against<T>(ret: &wire::Return, check: impl FnOnce(&Against<'_>) -> T) -> T {
+/// What validation says of a return, from the wire on.
+pub(crate) fn validated(ret: &wire::Return) -> Result<Passed<Return>, Vec<Problem>> {
     let nation = world::nation();
     let reference = nation.reference(&KnownAt::Latest);
-    check(&Against {
+    let against = Against {
         reference: &reference,
         ledger: ret.org_code.parse().ok().and_then(|org| nation.ledger(org)),
         today: world::today(),
-    })
+    };
+    validate_return(draft::return_draft(ret), &against)
 }
 
 /// What is appended is read back as it was, has one form, and can be folded. Gives the payload.

@@ -13,6 +13,7 @@ mod acts;
 mod alerts;
 mod binary;
 mod contract;
+mod hostile;
 mod intake;
 mod intake_http;
 mod loaded;

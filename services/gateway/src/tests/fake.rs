@@ -13,6 +13,8 @@ use qipp_api::proto::intake::v1::*;
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use qipp_api::files::Sheet;
+
 use crate::CsvIntake;
 
 /// What the service was asked, and how.
@@ -220,21 +222,20 @@ impl AlertsService for Fake {
 pub(super) struct Lines;
 
 impl CsvIntake for Lines {
-    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<events::Return>, Vec<Problem>> {
+    fn parse(&self, format: &str, text: &[u8]) -> Sheet {
         assert_eq!(format, "codes");
         let text = std::str::from_utf8(text).unwrap();
-        if text.contains('?') {
-            return Err(vec![Problem {
-                code: "BAD_ROW".into(),
-                field: "row 1".into(),
-                description: "what?".into(),
-            }]);
-        }
+        let problems = text.contains('?').then(|| {
+            qipp_domain::validate::Problem::new("BAD_ROW", "line 1", "what is it, and why?")
+        });
         let one = |code: &str| events::Return {
             org_code: code.to_owned(),
             period: "2012-01".into(),
             ..events::Return::default()
         };
-        Ok(text.lines().map(one).collect())
+        Sheet {
+            problems: problems.into_iter().collect(),
+            ..Sheet::of(Ok(text.lines().map(one).collect()))
+        }
     }
 }
