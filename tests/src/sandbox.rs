@@ -145,14 +145,33 @@ impl Sandbox {
         Self::build(LogKind::Embedded, folder, day).await
     }
 
+    /// A house in memory whose configuration is changed first.
+    pub async fn configured(change: impl FnOnce(&mut ServeConfig)) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("qipp-scenario-")
+            .tempdir()
+            .unwrap();
+        Self::changed(LogKind::Memory, folder, "2011-06-01", change).await
+    }
+
     async fn build(log: LogKind, folder: TempDir, day: &str) -> Self {
+        Self::changed(log, folder, day, |_| {}).await
+    }
+
+    async fn changed(
+        log: LogKind,
+        folder: TempDir,
+        day: &str,
+        change: impl FnOnce(&mut ServeConfig),
+    ) -> Self {
         let flags = Overrides {
             listen: Some("127.0.0.1:0".parse().unwrap()),
             data_dir: Some(folder.path().to_owned()),
             log: Some(log),
             ..Overrides::default()
         };
-        let config = ServeConfig::load(None, &flags).unwrap();
+        let mut config = ServeConfig::load(None, &flags).unwrap();
+        change(&mut config);
         let made = Who::ALL.map(|who| (who, generate_key(who.principal(), None, rand::random())));
         let keys = made
             .iter()
@@ -188,6 +207,28 @@ impl Sandbox {
     /// Stops the house in order.
     pub async fn close(&mut self) {
         self.house.take().unwrap().stop().await;
+    }
+
+    /// Begins to stop the house, and answers at once.
+    pub fn begin_closing(&mut self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(self.house.take().unwrap().stop())
+    }
+
+    /// Opens the listener for operators, and gives its base address.
+    pub async fn operate(&mut self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = self.house.as_mut().unwrap().operate(listener).unwrap();
+        format!("http://{address}")
+    }
+
+    /// A counter or gauge, by its name and all its labels as the metrics write them; 0 when it is not there.
+    #[must_use]
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = self.house().metrics.text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// Where the data is.

@@ -60,20 +60,6 @@ pub async fn call(
     let rpc = rpc(name);
     let bytes =
         json::from_json(&rpc.input, message).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let first = call_with_bytes(url, key, name, bytes).await?;
-    Ok(json::to_json(&rpc.output, &first).unwrap())
-}
-
-/// Calls an rpc with whatever bytes and gives those of its first answer.
-///
-/// # Errors
-/// What the house refused with.
-pub async fn call_with_bytes(
-    url: &str,
-    key: Option<&str>,
-    name: &str,
-    bytes: Bytes,
-) -> Result<Bytes, Status> {
     let channel = Endpoint::from_shared(url.to_owned())
         .unwrap()
         .connect()
@@ -89,10 +75,11 @@ pub async fn call_with_bytes(
     }
     let path = format!("/{name}").parse().unwrap();
     let mut answers = grpc.streaming(request, path, Raw).await?.into_inner();
-    answers
+    let first = answers
         .next()
         .await
-        .unwrap_or_else(|| Err(Status::unknown("no answer")))
+        .unwrap_or_else(|| Err(Status::unknown("no answer")))?;
+    Ok(json::to_json(&rpc.output, &first).unwrap())
 }
 
 /// Messages as bytes.

@@ -197,6 +197,15 @@ impl KeyFile {
         &self.warnings
     }
 
+    /// Whom the keys stand for, by name.
+    #[must_use]
+    pub fn principals(&self) -> Vec<&Principal> {
+        let mut all: Vec<&Principal> = self.by_hash.values().map(|key| &key.principal).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup();
+        all
+    }
+
     /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use prost_reflect::{
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::error::{ApiError, Problem};
+use crate::error::ApiError;
 
 /// Why JSON, or a query, is not the message that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,12 +27,7 @@ pub struct JsonError {
     pub position: Option<(usize, usize)>,
     /// What is wrong, and what to do about it.
     pub what: String,
-    /// Everything else that is wrong, in the order of the text.
-    pub others: Vec<JsonError>,
 }
-
-/// Most faults that are told of one text.
-const MAX_FAULTS: usize = 1_000;
 
 impl JsonError {
     fn new(code: &'static str, field: impl Into<String>, what: impl Into<String>) -> Self {
@@ -41,7 +36,6 @@ impl JsonError {
             field: field.into(),
             position: None,
             what: what.into(),
-            others: Vec::new(),
         }
     }
 
@@ -55,33 +49,19 @@ impl JsonError {
 }
 
 impl From<JsonError> for ApiError {
-    fn from(mut error: JsonError) -> Self {
-        // Only our own mistakes ask for a message that the contract does not have, or hold bytes that are none.
-        if matches!(error.code, "UNKNOWN_MESSAGE" | "BAD_MESSAGE") {
-            return Self::internal();
-        }
-        let others = std::mem::take(&mut error.others);
-        if others.is_empty() {
-            let code = error.code;
-            let problem = Problem::from(error);
-            return Self::invalid_field(code, problem.field, problem.description);
-        }
-        Self::invalid(std::iter::once(error).chain(others).map(Problem::from))
-    }
-}
-
-/// Every fault has a place: where none is named it is the whole body.
-impl From<JsonError> for Problem {
     fn from(error: JsonError) -> Self {
-        let field = match error.position {
-            Some((line, column)) => format!("line {line}, column {column}"),
-            None if error.field.is_empty() => "body".to_owned(),
-            None => error.field,
-        };
-        Self {
-            code: error.code.into(),
-            field,
-            description: error.what,
+        match error.code {
+            // Only our own mistakes ask for a message that the contract does not have, or hold bytes that are none.
+            "UNKNOWN_MESSAGE" | "BAD_MESSAGE" => Self::internal(),
+            code => {
+                // Every fault has a place: where none is named it is the whole body.
+                let place = match error.position {
+                    Some((line, column)) => format!("line {line}, column {column}"),
+                    None if error.field.is_empty() => "body".to_owned(),
+                    None => error.field,
+                };
+                Self::invalid_field(code, place, error.what)
+            }
         }
     }
 }
@@ -120,18 +100,8 @@ pub fn from_json(message: &str, value: Value) -> Result<Bytes, JsonError> {
     let descriptor = descriptor(message)?;
     match read(&descriptor, &value) {
         Ok(message) => Ok(message.encode_to_vec().into()),
-        Err(what) => {
-            let mut found = Vec::new();
-            locate(&descriptor, &value, "", &mut found);
-            let mut found = found.into_iter();
-            let first = found
-                .next()
-                .unwrap_or_else(|| JsonError::new("BAD_VALUE", "", what));
-            Err(JsonError {
-                others: found.collect(),
-                ..first
-            })
-        }
+        Err(what) => Err(locate(&descriptor, &value, "")
+            .unwrap_or_else(|| JsonError::new("BAD_VALUE", "", what))),
     }
 }
 
@@ -140,8 +110,6 @@ pub fn from_json(message: &str, value: Value) -> Result<Bytes, JsonError> {
 /// # Errors
 /// `BAD_JSON` with line and column, and those of [`from_json`].
 pub fn from_json_text(message: &str, text: &[u8]) -> Result<Bytes, JsonError> {
-    // Spreadsheets and shells of Windows put a byte order mark in front.
-    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return from_json(message, Value::Object(Map::new()));
     }
@@ -213,15 +181,14 @@ fn known_names(descriptor: &MessageDescriptor) -> String {
         .join(", ")
 }
 
-/// Finds the fields that made a value unreadable, by trying them one by one. Finds nothing when each is fine by itself.
-fn locate(descriptor: &MessageDescriptor, value: &Value, path: &str, found: &mut Vec<JsonError>) {
+/// Finds the field that made a value unreadable, by trying the fields one by one. `None`: each is fine by itself.
+fn locate(descriptor: &MessageDescriptor, value: &Value, path: &str) -> Option<JsonError> {
     let Value::Object(object) = value else {
-        found.push(JsonError::new(
+        return Some(JsonError::new(
             "BAD_VALUE",
             path,
             "has to be an object, { … }",
         ));
-        return;
     };
     let join = |name: &str| {
         if path.is_empty() {
@@ -231,53 +198,47 @@ fn locate(descriptor: &MessageDescriptor, value: &Value, path: &str, found: &mut
         }
     };
     for (key, value) in object {
-        if found.len() >= MAX_FAULTS {
-            return;
-        }
         let Some(field) = field_of(descriptor, key) else {
             let what = format!(
                 "there is no such field: there are {}",
                 known_names(descriptor)
             );
-            found.push(JsonError::new("UNKNOWN_FIELD", join(key), what));
-            continue;
+            return Some(JsonError::new("UNKNOWN_FIELD", join(key), what));
         };
         let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
         let Err(what) = read(descriptor, &alone) else {
             continue;
         };
-        let (path, before) = (join(field.name()), found.len());
-        locate_in(&field, value, &path, found);
-        if found.len() == before {
-            found.push(JsonError::new("BAD_VALUE", path, what));
-        }
+        return Some(
+            locate_in(&field, value, &join(field.name()))
+                .unwrap_or_else(|| JsonError::new("BAD_VALUE", join(field.name()), what)),
+        );
     }
+    None
 }
 
-fn locate_in(field: &FieldDescriptor, value: &Value, path: &str, found: &mut Vec<JsonError>) {
+fn locate_in(field: &FieldDescriptor, value: &Value, path: &str) -> Option<JsonError> {
     let Kind::Message(inner) = field.kind() else {
-        return;
+        return None;
     };
     match value {
         Value::Array(items) if field.is_list() => {
-            for (index, item) in items.iter().enumerate() {
-                if found.len() >= MAX_FAULTS {
-                    return;
-                }
-                let Err(what) = read(&inner, item) else {
-                    continue;
-                };
-                let (path, before) = (format!("{path}[{index}]"), found.len());
-                locate(&inner, item, &path, found);
-                if found.len() == before {
-                    found.push(JsonError::new("BAD_VALUE", path, what));
-                }
-            }
+            items
+                .iter()
+                .enumerate()
+                .find_map(|(index, item)| match read(&inner, item) {
+                    Ok(_) => None,
+                    Err(what) => {
+                        let path = format!("{path}[{index}]");
+                        Some(
+                            locate(&inner, item, &path)
+                                .unwrap_or_else(|| JsonError::new("BAD_VALUE", path, what)),
+                        )
+                    }
+                })
         }
-        Value::Object(_) if !field.is_list() && !field.is_map() => {
-            locate(&inner, value, path, found)
-        }
-        _ => {}
+        Value::Object(_) if !field.is_list() && !field.is_map() => locate(&inner, value, path),
+        _ => None,
     }
 }
 
@@ -461,24 +422,6 @@ mod tests {
         assert_eq!(place(json!([])).0, "BAD_VALUE");
         let both = json!({"return": {"quality": {}, "savings": {}}});
         assert_eq!(place(both), ("BAD_VALUE", "return".to_owned()));
-        let many = json!({"return": {"status": "DRAFT", "org": "RJ1", "quality": {"observations": [{"marker": 1}, {"mark": "B"}]}}, "dry": 1});
-        let error = from_json(SUBMIT, many).unwrap_err();
-        let places: Vec<&str> = std::iter::once(&error)
-            .chain(&error.others)
-            .map(|e| e.field.as_str())
-            .collect();
-        let observations = "return.quality.observations";
-        assert_eq!(places.len(), 5, "all at once: {places:?}");
-        for place in [
-            "return.status",
-            "return.org",
-            &format!("{observations}[0].marker"),
-            &format!("{observations}[1].mark"),
-            "dry",
-        ] {
-            assert!(places.contains(&place), "{place} in {places:?}");
-        }
-        assert!(from_json_text(SUBMIT, b"\xEF\xBB\xBF{}").is_ok());
         let error = from_json_text(SUBMIT, b"{\n  \"return\": }").unwrap_err();
         assert_eq!(error.position.map(|(line, _)| line), Some(2));
     }

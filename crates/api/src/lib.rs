@@ -4,6 +4,7 @@
 
 mod convert;
 pub mod cut;
+pub mod cut_text;
 pub mod draft;
 pub mod error;
 pub mod facts;

@@ -2,9 +2,14 @@
 //!
 //! The thin shell around the pure core, once for all services. It decides nothing about the domain and knows no rpc by name.
 
+pub mod admission;
 mod append;
+mod call;
 mod caller;
 pub mod field;
+mod gate;
+mod methods;
+mod metrics;
 mod moment;
 
 use std::fmt;
@@ -16,7 +21,10 @@ use qipp_projection::Follower;
 use tokio_util::sync::CancellationToken;
 
 pub use append::{Written, log_error, wait_error};
-pub use caller::{Caller, DEFAULT_TIMEOUT, Gate, denied, identify, transport_fault};
+pub use caller::{Caller, DEFAULT_TIMEOUT, denied};
+pub use gate::{Gate, GateParts, transport_fault};
+pub use methods::{Method, Methods};
+pub use metrics::Metrics;
 pub use moment::{Answer, ListAnswer};
 
 /// What a service is built from. Every part is a port, so that a test gives its own.
@@ -30,6 +38,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the process is to end: long-lived streams end with it.
     pub shutdown: CancellationToken,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 impl Deps {

@@ -42,12 +42,24 @@ pub struct Evaluator {
     config: Config,
     deps: Deps,
     evaluated: channel::Sender<Cut>,
+    standing: channel::Sender<EvaluatorStanding>,
     /// Per organisation the offset up to which its returns have been looked at.
     seen: BTreeMap<OrgCode, u64>,
     /// The day of the last whole evaluation.
     day: Option<Date>,
     /// What changed and is not evaluated yet; kept over a failure.
     pending: Pending,
+}
+
+/// How the evaluator is doing, for those who operate it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvaluatorStanding {
+    /// Rounds that were completed.
+    pub rounds: u64,
+    /// Why the last round stopped half-way; it is taken up again until it goes through.
+    pub failing: Option<String>,
+    /// It runs no more. In order only when the house closes.
+    pub ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +80,7 @@ impl Evaluator {
                 config,
                 deps,
                 evaluated,
+                standing: channel::Sender::default(),
                 seen: BTreeMap::new(),
                 day: None,
                 pending,
@@ -76,8 +89,20 @@ impl Evaluator {
         )
     }
 
+    /// How it is doing, from now on.
+    #[must_use]
+    pub fn standing(&self) -> channel::Receiver<EvaluatorStanding> {
+        self.standing.subscribe()
+    }
+
     /// Evaluates until the shutdown token is cancelled or folding has stopped.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let ending = Ending(self.standing.clone());
+        self.evaluate_changes().await;
+        drop(ending);
+    }
+
+    async fn evaluate_changes(mut self) {
         let shutdown = self.deps.shutdown.clone();
         // A fold that is still catching up (a rebuild) shows a nation that never was: half of its returns, none of its alerts.
         tokio::select! {
@@ -90,11 +115,18 @@ impl Evaluator {
         loop {
             if let Err(error) = self.round(upto.clone()).await {
                 tracing::error!(reason = %error.reason, error = %error.message, "evaluation stopped half-way; it will be taken up again");
+                let failing = Some(format!("{}: {}", error.reason, error.message));
+                self.standing
+                    .send_modify(|standing| standing.failing = failing);
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => continue,
                 }
             }
+            self.standing.send_modify(|standing| {
+                standing.rounds += 1;
+                standing.failing = None;
+            });
             // Until something changes, or a day begins.
             loop {
                 tokio::select! {
@@ -289,6 +321,15 @@ impl Evaluator {
             .wait_for(&cut)
             .await
             .map_err(|error| wait_error(&error))
+    }
+}
+
+/// Says that the evaluator has ended, also when it panicked.
+struct Ending(channel::Sender<EvaluatorStanding>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_modify(|standing| standing.ended = true);
     }
 }
 

@@ -9,6 +9,8 @@ mod list;
 mod national;
 mod watch;
 
+use std::time::Duration;
+
 use qipp_api::proto::alerts::v1 as wire;
 use qipp_api::proto::alerts::v1::alerts_service_server::{AlertsService, AlertsServiceServer};
 use qipp_domain::Cut;
@@ -16,13 +18,15 @@ use qipp_serving::{Caller, Deps, answer};
 use tokio::sync::watch as channel;
 use tonic::{Request, Response, Status};
 
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, EvaluatorStanding};
 
 /// Limits and choices of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Largest request, bytes.
     pub max_message_bytes: usize,
+    /// How long events may wait for a watcher that takes none before its stream is ended.
+    pub watcher_patience: Duration,
     /// Share of the expected organisations that have to have returned a marker before its national value is published, 0 to 1.
     pub quorum: f64,
 }
@@ -31,17 +35,26 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_message_bytes: 256 << 10,
+            watcher_patience: Duration::from_secs(60),
             quorum: 0.8,
         }
     }
 }
 
+/// What answers the calls.
+pub type Service = AlertsServiceServer<Alerts>;
+
 /// Builds the service, and the evaluator that has to run beside it.
 #[must_use]
-pub fn build(config: Config, deps: Deps) -> (AlertsServiceServer<Alerts>, Evaluator) {
+pub fn build(config: Config, deps: Deps) -> (Service, Evaluator) {
     let (evaluator, evaluated) = Evaluator::new(config, deps.clone());
-    let service = AlertsServiceServer::new(Alerts { deps, evaluated })
-        .max_decoding_message_size(config.max_message_bytes);
+    let alerts = Alerts {
+        patience: config.watcher_patience,
+        deps,
+        evaluated,
+    };
+    let service =
+        AlertsServiceServer::new(alerts).max_decoding_message_size(config.max_message_bytes);
     (service, evaluator)
 }
 
@@ -49,6 +62,7 @@ pub fn build(config: Config, deps: Deps) -> (AlertsServiceServer<Alerts>, Evalua
 #[derive(Clone, Debug)]
 pub struct Alerts {
     deps: Deps,
+    patience: Duration,
     /// The cut up to which the rules have been evaluated.
     evaluated: channel::Receiver<Cut>,
 }

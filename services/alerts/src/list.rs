@@ -256,23 +256,22 @@ pub(crate) fn shown(alert: &Alert, standing: &Standing<'_>, reference: &Referenc
     view::alert(alert, name, standing)
 }
 
-/// The alert of that identifier, when the caller may see it. One that is out of scope is as unknown as one that there is not: identifiers are made
-/// of rule, organisation and month, so that a refusal would tell who is asked about.
+/// The alert of that identifier, when the caller may see it.
 ///
 /// # Errors
-/// NOT_FOUND; PERMISSION_DENIED when the role may not call this at all, whichever alert is named.
+/// NOT_FOUND, or PERMISSION_DENIED.
 pub(crate) fn permitted<'a>(
     caller: &Caller,
     nation: &'a Nation,
     current: &Reference,
     id: &str,
 ) -> Result<&'a Alert, ApiError> {
-    caller.may(Target::None, current)?;
-    nation
+    let alert = nation
         .alert_books()
         .find_map(|(_, book)| book.get(id))
-        .filter(|alert| caller.may(Target::Organisation(alert.org), current).is_ok())
-        .ok_or_else(|| unknown(id))
+        .ok_or_else(|| unknown(id))?;
+    caller.may(Target::Organisation(alert.org), current)?;
+    Ok(alert)
 }
 
 pub(crate) fn unknown(id: &str) -> ApiError {

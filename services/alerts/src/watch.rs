@@ -1,14 +1,16 @@
 //! WatchAlerts: every change of every alert from a cut on, in order, and then live.
 //!
 //! The stream is the log's own tail, so nothing is missed and nothing comes twice, whoever breaks the connection; a slow watcher slows
-//! only its own tail. Facts that had no effect (a repeat, an illegal act) are not shown: the fold is asked about each position.
+//! only its own tail. Few events wait for it, and when it takes none for too long, its stream ends and says where to go on. Facts that had no effect (a repeat, an illegal act) are not shown: the fold is asked about each position.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use futures::stream::{Stream, StreamExt, select_all};
+use futures::stream::{BoxStream, Stream, StreamExt, poll_fn, select_all};
 use qipp_access::visible;
 use qipp_api::cut::{cut_from_proto, cut_to_proto};
+use qipp_api::cut_text;
 use qipp_api::error::{ApiError, Code};
 use qipp_api::proto::alerts::v1 as wire;
 use qipp_api::view;
@@ -18,10 +20,14 @@ use qipp_domain::{Cut, OrgCode};
 use qipp_eventlog::{Record, Topic};
 use qipp_projection::{domain_cut, lane_of};
 use qipp_serving::{Caller, Deps, log_error, wait_error};
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::Alerts;
 use crate::list::{Filter, LATEST, shown};
+
+/// Events that wait for a watcher. Beyond them its tail waits too.
+const WAITING: usize = 64;
 
 /// The stream that a watcher gets.
 pub(crate) type Events =
@@ -76,8 +82,11 @@ impl Alerts {
             filter: request.filter,
             shown: Mutex::new(start),
         });
-        let shutdown = self.deps.shutdown.clone();
-        let closing = Arc::clone(&watcher);
+        let pump = Pump {
+            watcher: Arc::clone(&watcher),
+            patience: self.patience,
+            sent: cut_to_proto(&from),
+        };
         let events = select_all(lanes.collect::<Vec<_>>())
             .then(move |batch| {
                 let watcher = Arc::clone(&watcher);
@@ -87,10 +96,68 @@ impl Alerts {
                         .await
                 }
             })
-            .flat_map(futures::stream::iter)
-            .take_until(shutdown.cancelled_owned())
-            .chain(futures::stream::once(async move { Err(closing.closing()) }));
-        Ok(Box::pin(events))
+            .flat_map(futures::stream::iter);
+        let (sender, mut waiting) = mpsc::channel(WAITING);
+        tokio::spawn(pump.run(events.boxed(), sender));
+        Ok(Box::pin(poll_fn(move |context| waiting.poll_recv(context))))
+    }
+}
+
+type Event = Result<wire::WatchAlertsResponse, Status>;
+
+/// Carries events to a watcher, as long as it takes them.
+struct Pump {
+    watcher: Arc<Watcher>,
+    patience: Duration,
+    /// Where to go on after what was handed over.
+    sent: qipp_api::proto::events::v1::Cut,
+}
+
+impl Pump {
+    async fn run(mut self, mut events: BoxStream<'static, Event>, sender: mpsc::Sender<Event>) {
+        let shutdown = self.watcher.deps.shutdown.clone();
+        loop {
+            let event = tokio::select! {
+                () = shutdown.cancelled() => None,
+                () = sender.closed() => return,
+                event = events.next() => event,
+            };
+            let Some(event) = event else {
+                return self.end(&sender, self.watcher.closing()).await;
+            };
+            let room = tokio::select! {
+                () = shutdown.cancelled() => return self.end(&sender, self.watcher.closing()).await,
+                room = tokio::time::timeout(self.patience, sender.reserve()) => room,
+            };
+            match room {
+                Ok(Ok(room)) => {
+                    if let Ok(event) = &event {
+                        self.sent = event.cut.clone().unwrap_or_default();
+                    }
+                    room.send(event);
+                }
+                // It has gone away.
+                Ok(Err(_)) => return,
+                Err(_) => return self.end(&sender, self.too_slow()).await,
+            }
+        }
+    }
+
+    /// The last word comes when everything before it was taken.
+    async fn end(&self, sender: &mpsc::Sender<Event>, status: Status) {
+        let _ = sender.send(Err(status)).await;
+    }
+
+    fn too_slow(&self) -> Status {
+        let Watcher { deps, caller, .. } = &*self.watcher;
+        deps.metrics.refused("watcher_seconds");
+        let what = format!(
+            "nothing was taken for {} s while events were waiting: connect again and go on from the cut {}, read faster or filter more",
+            self.patience.as_secs(),
+            cut_text::encode(&self.sent)
+        );
+        let error = ApiError::exhausted("WATCHER_TOO_SLOW", what);
+        caller.status(error.retry_after(Duration::from_secs(1)))
     }
 }
 

@@ -38,6 +38,8 @@ impl Failure {
     /// The whole answer.
     pub(crate) fn into_response(self, request_id: &str) -> Response {
         let mut response = json_response(self.http, self.error.to_json(request_id).to_string());
+        // For whoever counts answers by their codes.
+        response.extensions_mut().insert(self.error.code);
         if let Some(seconds) = self.error.retry_after_seconds() {
             response
                 .headers_mut()

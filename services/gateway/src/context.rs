@@ -20,7 +20,7 @@ const X_TIMEOUT: &str = "x-timeout";
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Passed on as they are.
 const FORWARDED: [&str; 3] = ["authorization", "x-request-id", "traceparent"];
-const MAX_REQUEST_ID: usize = 128;
+const MAX_REQUEST_ID: usize = 64;
 
 /// Gives every request an id, and every answer the id of its request.
 pub(crate) async fn name_request(mut request: Request, next: Next) -> Response {

@@ -1,8 +1,7 @@
 //! Returns as CSV: parsed as a whole, then submitted one by one.
 //!
-//! A file with a fault of form is refused with all its faults, and nothing of it is submitted; what could be read of it is validated without being
-//! written, so that unknown codes are told in the same answer. Otherwise each return stands for itself, and the answer says what became of it, with lines and
-//! columns for pointers. After a broken connection the same file is sent again: repeats are harmless. Never parses CSV: [`CsvIntake`] does.
+//! A file with a fault is refused with all its faults and nothing of it is submitted. Otherwise each return stands for itself, and the answer says
+//! what became of it. After a broken connection the same file is sent again: repeats are harmless. Never parses CSV: [`CsvIntake`] does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, Uri};
 use qipp_api::error::{self, ApiError};
-use qipp_api::files::Sheet;
 use qipp_api::proto::events::v1::{Cut, Position, Return};
 use qipp_api::proto::intake::v1::intake_service_client::IntakeServiceClient;
 use qipp_api::proto::intake::v1::submit_returns_response::Result as Outcome;
@@ -31,9 +29,12 @@ use crate::unary::{expect_content_type, query_of, read_body};
 
 /// Reads returns from CSV.
 pub trait CsvIntake: Send + Sync {
-    /// The returns of a file and its faults of form. `format` is what the sender named in `?format=`, or empty. May take its time: it is
-    /// called where that holds up nobody.
-    fn parse(&self, format: &str, text: &[u8]) -> Sheet;
+    /// The returns of a file. `format` is what the sender named in `?format=`, or empty. May take its time: it is called where that
+    /// holds up nobody.
+    ///
+    /// # Errors
+    /// All faults of the file, each with a pointer to its row and column.
+    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<Return>, Vec<Problem>>;
 }
 
 /// Answers an upload.
@@ -51,29 +52,15 @@ async fn try_upload(gateway: &Gateway, request: Request) -> Result<Value, Failur
     expect_content_type(&parts.headers, "csv")?;
     let timeout = timeout(&parts.headers, &gateway.config, gateway.config.max_timeout)?;
     let text = read_body(&parts.headers, body, gateway.config.max_upload_bytes).await?;
-    let sheet = parse(gateway, options.format, text).await?;
-    let is_whole = sheet.problems.is_empty();
-    let validate_only = options.validate_only || !is_whole;
-    let told = submit(gateway, &parts.headers, &sheet, validate_only, timeout).await?;
-    if is_whole {
-        Ok(told.json(&sheet))
-    } else {
-        Err(refused(&sheet, told))
-    }
-}
-
-/// Everything that is wrong with a file whose form is.
-fn refused(sheet: &Sheet, told: Summary) -> Failure {
-    let told = told.rejected.into_iter();
-    let told = told.flat_map(|(index, problems)| problems.into_iter().map(move |p| (index, p)));
-    let invalid = ApiError::invalid(sheet.with_told(told));
-    let message = format!("nothing of the file was submitted: {}", invalid.message);
-    ApiError {
-        reason: "INVALID_CSV".into(),
-        message,
-        ..invalid
-    }
-    .into()
+    let returns = parse(gateway, options.format, text).await?;
+    submit(
+        gateway,
+        &parts.headers,
+        returns,
+        options.validate_only,
+        timeout,
+    )
+    .await
 }
 
 struct Options {
@@ -105,7 +92,7 @@ impl Options {
     }
 }
 
-async fn parse(gateway: &Gateway, format: String, text: Bytes) -> Result<Sheet, Failure> {
+async fn parse(gateway: &Gateway, format: String, text: Bytes) -> Result<Vec<Return>, Failure> {
     let Some(parser) = gateway.config.csv.clone() else {
         return Err(ApiError::new(
             error::Code::Unimplemented,
@@ -115,24 +102,37 @@ async fn parse(gateway: &Gateway, format: String, text: Bytes) -> Result<Sheet, 
         .into());
     };
     let parsed = tokio::task::spawn_blocking(move || parser.parse(&format, &text)).await;
-    parsed.map_err(|error| {
+    let parsed = parsed.map_err(|error| {
         tracing::error!(%error, "the CSV parser failed");
         Failure::from(ApiError::internal())
+    })?;
+    parsed.map_err(|problems| {
+        let problem = |p: Problem| error::Problem {
+            code: p.code.into(),
+            field: p.field,
+            description: p.description,
+        };
+        let invalid = ApiError::invalid(problems.into_iter().map(problem));
+        let message = format!("nothing of the file was submitted: {}", invalid.message);
+        ApiError {
+            reason: "INVALID_CSV".into(),
+            message,
+            ..invalid
+        }
+        .into()
     })
 }
 
 async fn submit(
     gateway: &Gateway,
     headers: &HeaderMap,
-    sheet: &Sheet,
+    returns: Vec<Return>,
     validate_only: bool,
     timeout: std::time::Duration,
-) -> Result<Summary, Failure> {
-    let all = sheet.returns.len();
-    let returns: Vec<Return> = sheet
-        .returns
+) -> Result<Value, Failure> {
+    let about: Vec<(String, String)> = returns
         .iter()
-        .map(|placed| placed.ret.clone())
+        .map(|r| (r.org_code.clone(), r.period.clone()))
         .collect();
     let message = move |(sequence, r)| SubmitReturnsRequest {
         sequence,
@@ -151,17 +151,17 @@ async fn submit(
     let call = async {
         let mut answers = client.submit_returns(request).await?.into_inner();
         while let Some(answer) = answers.next().await {
-            summary.add(answer?, all)?;
+            summary.add(answer?, &about)?;
         }
-        if summary.answered == all {
+        if summary.answered == about.len() {
             Ok(())
         } else {
             Err(Status::unavailable("the service ended the stream early"))
         }
     };
     let ended = within(timeout, call).await;
-    ended.map_err(|status| interrupted(&status, summary.answered, all))?;
-    Ok(summary)
+    ended.map_err(|status| interrupted(&status, summary.answered, about.len()))?;
+    Ok(summary.json())
 }
 
 /// Says how far it came, because part of the file may be durable.
@@ -177,48 +177,50 @@ fn interrupted(status: &Status, answered: usize, all: usize) -> Failure {
     ApiError { message, ..failure }.into()
 }
 
-/// What became of the returns, by their index in the file.
 #[derive(Default)]
 struct Summary {
     answered: usize,
     accepted: u64,
     repeats: u64,
-    conflicts: Vec<(usize, Decision, u32)>,
-    rejected: Vec<(usize, Vec<error::Problem>)>,
+    conflicts: Vec<Value>,
+    rejected: Vec<Value>,
     cut: BTreeMap<(String, u32), u64>,
 }
 
 impl Summary {
-    fn add(&mut self, answer: SubmitReturnsResponse, all: usize) -> Result<(), Status> {
+    fn add(
+        &mut self,
+        answer: SubmitReturnsResponse,
+        about: &[(String, String)],
+    ) -> Result<(), Status> {
         let index = usize::try_from(answer.sequence)
             .ok()
-            .filter(|index| *index < all)
+            .filter(|index| *index < about.len());
+        let (org, period) = index
+            .map(|index| &about[index])
             .ok_or_else(|| Status::internal("an answer to no return of the file"))?;
         self.answered += 1;
         match answer.result {
-            Some(Outcome::Receipt(receipt)) => self.add_receipt(&receipt, index),
+            Some(Outcome::Receipt(receipt)) => self.add_receipt(&receipt, org, period),
             Some(Outcome::Rejection(rejection)) => {
-                let problem = |p: Problem| error::Problem {
-                    code: p.code.into(),
-                    field: p.field,
-                    description: p.description,
-                };
-                let problems = rejection.problems.into_iter().map(problem).collect();
-                self.rejected.push((index, problems));
+                let problem = |p: Problem| json!({"code": p.code, "field": p.field, "description": p.description});
+                let problems: Vec<Value> = rejection.problems.into_iter().map(problem).collect();
+                self.rejected
+                    .push(json!({"org": org, "period": period, "problems": problems}));
             }
             None => return Err(Status::internal("an answer without a result")),
         }
         Ok(())
     }
 
-    fn add_receipt(&mut self, receipt: &Receipt, index: usize) {
+    fn add_receipt(&mut self, receipt: &Receipt, org: &str, period: &str) {
         let decision = receipt.decision();
         match decision {
             Decision::Accepted => self.accepted += 1,
             Decision::Repeat => self.repeats += 1,
-            Decision::Conflict | Decision::KeyReused | Decision::Unspecified => {
-                self.conflicts.push((index, decision, receipt.revision));
-            }
+            Decision::Conflict | Decision::KeyReused | Decision::Unspecified => self.conflicts.push(json!({
+                "org": org, "period": period, "decision": decision.as_str_name(), "revision": receipt.revision,
+            })),
         }
         for position in receipt.cut.iter().flat_map(|cut| &cut.next) {
             let reached = self
@@ -230,7 +232,7 @@ impl Summary {
     }
 
     /// The cut includes all that was accepted, in the short form that `min_cut` takes.
-    fn json(self, sheet: &Sheet) -> Value {
+    fn json(self) -> Value {
         let position = |((topic, partition), offset)| Position {
             topic,
             partition,
@@ -239,27 +241,8 @@ impl Summary {
         let cut = Cut {
             next: self.cut.into_iter().map(position).collect(),
         };
-        let about = |index: usize| {
-            let ret = &sheet.returns[index].ret;
-            json!({"org": ret.org_code, "period": ret.period})
-        };
-        let conflict = |(index, decision, revision): (usize, Decision, u32)| {
-            let mut about = about(index);
-            about["decision"] = decision.as_str_name().into();
-            about["revision"] = revision.into();
-            about
-        };
-        let rejected = |(index, problems): (usize, Vec<error::Problem>)| {
-            let located = problems.into_iter().map(|p| sheet.returns[index].locate(p));
-            let told = |p: error::Problem| json!({"code": p.code, "field": p.field, "description": p.description});
-            let mut about = about(index);
-            about["problems"] = located.map(told).collect();
-            about
-        };
         json!({
-            "accepted": self.accepted, "repeats": self.repeats,
-            "conflicts": self.conflicts.into_iter().map(conflict).collect::<Vec<_>>(),
-            "rejected": self.rejected.into_iter().map(rejected).collect::<Vec<_>>(),
+            "accepted": self.accepted, "repeats": self.repeats, "conflicts": self.conflicts, "rejected": self.rejected,
             "minCut": crate::cut_text::encode(&cut),
         })
     }

@@ -20,7 +20,6 @@ mod answer;
 mod backend;
 mod context;
 mod csv;
-pub mod cut_text;
 mod openapi;
 mod pages;
 pub mod requests;
@@ -43,10 +42,12 @@ use tower::Service;
 use crate::backend::Backend;
 pub use crate::csv::CsvIntake;
 pub use crate::openapi::openapi;
+pub use crate::pages::{Reason, alive, ready};
 use crate::routes::{Route, Verb};
+pub use qipp_api::cut_text;
 
-/// Asks whether the process can answer; the error says what it waits for.
-pub type Readiness = dyn Fn() -> Result<(), String> + Send + Sync;
+/// Asks what keeps the process from answering; nothing when it can.
+pub type Readiness = dyn Fn() -> Vec<Reason> + Send + Sync;
 
 /// Limits and neighbours of the gateway.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl GatewayConfig {
             max_timeout: Duration::from_secs(300),
             keep_alive: Duration::from_secs(15),
             shutdown,
-            ready: Arc::new(|| Ok(())),
+            ready: Arc::new(Vec::new),
             csv: None,
         }
     }
@@ -142,8 +143,12 @@ where
             get(move |request: Request| watch::watch(Arc::clone(&watch), request)),
         )
         .route("/openapi.json", get(openapi_page()))
-        .route("/healthz", get(pages::healthy))
-        .route("/readyz", get(move || async move { pages::ready(ready()) }))
+        .route("/livez", get(alive))
+        .route("/healthz", get(alive))
+        .route(
+            "/readyz",
+            get(move || async move { pages::ready(&ready()) }),
+        )
         .route("/", get(pages::index))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)

@@ -32,7 +32,7 @@ const INDEX: &str = "<!doctype html>
 <li><a href=\"/openapi.json\">/openapi.json</a>: every address of this service, as OpenAPI 3.1
 <li><a href=\"/v1/status\">/v1/status</a>: what is in the log (needs a key)
 <li>/v1/alerts/watch: alerts as they happen, as server-sent events (needs a key)
-<li><a href=\"/healthz\">/healthz</a>: the process is up
+<li><a href=\"/livez\">/livez</a>: the process is up
 <li><a href=\"/readyz\">/readyz</a>: it can answer
 </ul>
 ";
@@ -42,20 +42,32 @@ pub(crate) async fn index() -> Html<&'static str> {
     Html(INDEX)
 }
 
-/// The process is up.
-pub(crate) async fn healthy() -> Response {
+/// Something that keeps the process from being ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people: what it is and what to do.
+    pub detail: String,
+}
+
+/// The process serves.
+pub async fn alive() -> Response {
     json_response(StatusCode::OK, json!({"status": "up"}).to_string())
 }
 
-/// The process can answer, or what it waits for.
-pub(crate) fn ready(state: Result<(), String>) -> Response {
-    match state {
-        Ok(()) => json_response(StatusCode::OK, json!({"status": "ready"}).to_string()),
-        Err(waiting) => json_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            json!({"status": "not ready", "waiting": waiting}).to_string(),
-        ),
+/// The process can answer, or everything that it waits for.
+#[must_use]
+pub fn ready(reasons: &[Reason]) -> Response {
+    if reasons.is_empty() {
+        return json_response(StatusCode::OK, json!({"status": "ready"}).to_string());
     }
+    let reason = |reason: &Reason| json!({"code": reason.code, "detail": reason.detail});
+    let reasons: Vec<_> = reasons.iter().map(reason).collect();
+    json_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        json!({"status": "not ready", "reasons": reasons}).to_string(),
+    )
 }
 
 /// An address that is not there.

@@ -58,7 +58,9 @@ impl IntakeService for Intake {
             r#return,
             validate_only,
         } = request.into_inner();
-        let receipt = self.submit(&caller, r#return.as_ref(), validate_only).await;
+        let receipt = self
+            .counted(&caller, r#return.as_ref(), validate_only)
+            .await;
         let receipt = receipt.map_err(|error| caller.status(error))?;
         Ok(Response::new(wire::SubmitReturnResponse {
             receipt: Some(receipt),
@@ -85,7 +87,10 @@ impl IntakeService for Intake {
             validate_only,
         } = request.into_inner();
         let receipt = self.register(&caller, scheme.as_ref(), validate_only).await;
-        let receipt = receipt.map_err(|error| caller.status(error))?;
+        let receipt = receipt.map_err(|error| {
+            self.deps.metrics.rejected(&error);
+            caller.status(error)
+        })?;
         Ok(Response::new(wire::SubmitSchemeResponse {
             receipt: Some(receipt),
         }))

@@ -30,6 +30,37 @@ pub(crate) type Answers =
 const PER_RETURN: Duration = Duration::from_secs(60);
 
 impl Intake {
+    /// As [`Intake::submit`], counted in the metrics by what became of it.
+    ///
+    /// # Errors
+    /// As [`Intake::submit`].
+    pub(crate) async fn counted(
+        &self,
+        caller: &Caller,
+        sent: Option<&events::Return>,
+        validate_only: bool,
+    ) -> Result<wire::Receipt, ApiError> {
+        let answer = self.submit(caller, sent, validate_only).await;
+        let metrics = &self.deps.metrics;
+        match &answer {
+            Ok(_) if validate_only => metrics.decided("dry_run"),
+            Ok(receipt) => metrics.decided(match receipt.decision() {
+                wire::Decision::Accepted => "accepted",
+                wire::Decision::Repeat => "repeat",
+                wire::Decision::Conflict => "conflict",
+                wire::Decision::KeyReused => "key_reused",
+                wire::Decision::Unspecified => "unspecified",
+            }),
+            Err(error) => {
+                metrics.rejected(error);
+                let is_theirs =
+                    matches!(error.code, Code::InvalidArgument | Code::PermissionDenied);
+                metrics.decided(if is_theirs { "rejected" } else { "failed" });
+            }
+        }
+        answer
+    }
+
     /// One return, from the wire to its receipt.
     ///
     /// # Errors
@@ -194,7 +225,12 @@ impl Intake {
             validate_only,
         } = request;
         caller.deadline = Instant::now() + PER_RETURN;
-        let result = match self.submit(&caller, r#return.as_ref(), validate_only).await {
+        // The items of all streams of one principal share its part of the log's queue.
+        let _item = caller.item().await;
+        let result = match self
+            .counted(&caller, r#return.as_ref(), validate_only)
+            .await
+        {
             Ok(receipt) => wire::submit_returns_response::Result::Receipt(receipt),
             // A fault of the return is its own answer, and the stream goes on.
             Err(error) if matches!(error.code, Code::InvalidArgument | Code::PermissionDenied) => {

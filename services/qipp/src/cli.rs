@@ -113,7 +113,8 @@ pub struct ServeArgs {
     /// Log lines for people (`text`) or machines (`json`).
     #[arg(long, value_parser = parse_format)]
     pub log_format: Option<LogFormat>,
-    /// Check the configuration, print it, and end.
+    /// Check everything that a start needs (entries, addresses, folder, disk, log, keys), print every entry with its source, and end:
+    /// 0 when it would start, 1 when not.
     #[arg(long)]
     pub check: bool,
     /// Print every default with its explanation, and end.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use qipp_api::error::ApiError;
 use qipp_api::proto::alerts::v1::alerts_service_client::AlertsServiceClient;
 use qipp_api::proto::events::v1::{Cut, Return};
 use qipp_api::proto::intake::v1::intake_service_client::IntakeServiceClient;
@@ -23,6 +24,9 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// How often a broken bulk stream is taken up again without a single answer in between.
 const MAX_FRUITLESS: u32 = 5;
+
+/// The longest pause between two attempts, before it is spread.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Puts the key on every call.
 #[derive(Clone)]
@@ -172,14 +176,13 @@ impl Client {
                 continue;
             };
             fruitless = if next > before { 0 } else { fruitless + 1 };
-            if !matches!(
-                status.code(),
-                Code::Unavailable | Code::Unknown | Code::Cancelled
-            ) || fruitless >= MAX_FRUITLESS
-            {
+            let Some(pause) = pause_after(&status, fruitless) else {
+                return Err(refusal(&status));
+            };
+            if fruitless >= MAX_FRUITLESS {
                 return Err(refusal(&status));
             }
-            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(fruitless)).await;
+            tokio::time::sleep(pause).await;
         }
         Ok(summary)
     }
@@ -204,6 +207,28 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// How long to wait before a call that failed is made again; nothing when that would not help. A service that is busy says how long,
+/// and whoever was refused together comes back apart.
+#[must_use]
+pub fn pause_after(status: &Status, attempt: u32) -> Option<Duration> {
+    let asked = ApiError::from_status(status).retry_after;
+    let may_help = match status.code() {
+        Code::Unavailable | Code::Unknown | Code::Cancelled => true,
+        // A disk that is full, or a message that is too large, stays so.
+        Code::ResourceExhausted => asked.is_some(),
+        _ => false,
+    };
+    let growing = Duration::from_millis(200) * 2_u32.pow(attempt.min(6));
+    may_help.then(|| spread(asked.unwrap_or_default().max(growing)))
+}
+
+/// A pause within its limit, and at random up to half as long again.
+pub(crate) fn spread(pause: Duration) -> Duration {
+    pause
+        .min(LONGEST_PAUSE)
+        .mul_f64(rand::random_range(1.0..1.5))
 }
 
 /// What became of many returns.
@@ -268,5 +293,28 @@ pub fn unreachable(server: &str, status: &Status) -> Failure {
             )
         }
         _ => refusal(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qipp_api::error::Code as ApiCode;
+
+    #[test]
+    fn a_refused_call_comes_back_after_what_the_service_asked_for_and_not_with_the_others() {
+        let asked = Duration::from_secs(3);
+        let busy = ApiError::new(ApiCode::ResourceExhausted, "TOO_MANY_CALLS", "later");
+        let told = busy.clone().retry_after(asked).into_status("");
+        let pauses: Vec<Duration> = (0..100).map(|_| pause_after(&told, 1).unwrap()).collect();
+        let in_time = |pause: &Duration| *pause >= asked && *pause < asked * 3 / 2;
+        assert!(pauses.iter().all(in_time));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+        // Without a time it is a limit that stays.
+        assert_eq!(pause_after(&busy.into_status(""), 1), None);
+        let away = Status::unavailable("nobody is there");
+        assert!(pause_after(&away, 4) > pause_after(&away, 1));
+        let endless = ApiError::unavailable("BUSY", "later", Duration::from_secs(86_400));
+        assert!(pause_after(&endless.into_status(""), 1).unwrap() <= LONGEST_PAUSE * 3 / 2);
     }
 }

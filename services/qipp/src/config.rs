@@ -1,17 +1,23 @@
 //! Configuration of `qipp serve`: plain data, in layers.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod layers;
 
-use anyhow::Context;
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use qipp_serving::admission::Places;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Failure, USAGE};
 
+pub use layers::Entry;
+
 /// Every default, documented.
 pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// The default of `serve.operations.listen`.
+const OPERATIONS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// Which adapter of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +51,108 @@ pub struct ServeConfig {
     pub alerts_partitions: u16,
     pub min_free_bytes: u64,
     pub principals: PathBuf,
-    pub max_message_bytes: usize,
-    pub max_in_flight: usize,
     pub grace_seconds: u64,
     pub log_format: LogFormat,
+    pub operations: Operations,
+    pub limits: Limits,
 }
 
-#[derive(Deserialize)]
+/// For those who run the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    serve: ServeConfig,
+#[allow(missing_docs, reason = "default.toml is the documentation")]
+pub struct Operations {
+    #[serde(with = "address_or_none")]
+    pub listen: Option<SocketAddr>,
+    pub max_behind_records: u64,
+    pub max_stalled_seconds: u64,
+}
+
+/// What a caller can make large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "default.toml is the documentation")]
+pub struct Limits {
+    pub message_bytes: usize,
+    pub upload_bytes: usize,
+    pub call_seconds: u64,
+    pub calls: usize,
+    pub calls_per_principal: usize,
+    pub waiting: usize,
+    pub waiting_per_principal: usize,
+    pub waiting_seconds: u64,
+    pub streams: usize,
+    pub streams_per_principal: usize,
+    pub in_flight: usize,
+    pub in_flight_per_principal: usize,
+    pub watcher_seconds: u64,
+    pub connections: usize,
+    pub connections_per_peer: usize,
+    pub streams_per_connection: u32,
+    pub header_bytes: u32,
+    pub header_seconds: u64,
+    pub idle_seconds: u64,
+    pub stall_seconds: u64,
+}
+
+impl Limits {
+    /// What the gate needs of them.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places {
+            calls: self.calls,
+            calls_per_principal: self.calls_per_principal,
+            waiting: self.waiting,
+            waiting_per_principal: self.waiting_per_principal,
+            streams: self.streams,
+            streams_per_principal: self.streams_per_principal,
+            items_per_principal: self.in_flight_per_principal,
+        }
+    }
+
+    /// The longest that a call may take.
+    #[must_use]
+    pub fn call(&self) -> Duration {
+        Duration::from_secs(self.call_seconds)
+    }
+
+    fn wrong(&self, wrong: &mut Vec<String>) {
+        let counts = [
+            ("calls", self.calls),
+            ("calls_per_principal", self.calls_per_principal),
+            ("streams", self.streams),
+            ("streams_per_principal", self.streams_per_principal),
+            ("in_flight", self.in_flight),
+            ("in_flight_per_principal", self.in_flight_per_principal),
+            ("connections", self.connections),
+            ("connections_per_peer", self.connections_per_peer),
+            (
+                "streams_per_connection",
+                self.streams_per_connection as usize,
+            ),
+        ];
+        let seconds = [
+            ("call_seconds", self.call_seconds),
+            ("waiting_seconds", self.waiting_seconds),
+            ("watcher_seconds", self.watcher_seconds),
+            ("header_seconds", self.header_seconds),
+            ("idle_seconds", self.idle_seconds),
+            ("stall_seconds", self.stall_seconds),
+        ];
+        let counts = counts.into_iter().filter(|(_, value)| *value == 0);
+        let seconds = seconds.into_iter().filter(|(_, value)| *value == 0);
+        let zeros = counts
+            .map(|(name, _)| name)
+            .chain(seconds.map(|(name, _)| name));
+        wrong.extend(zeros.map(|name| format!("serve.limits.{name} has to be at least 1")));
+        if self.message_bytes < 1024 {
+            wrong.push("serve.limits.message_bytes has to be at least 1024".to_owned());
+        }
+        if self.header_bytes < 8192 {
+            // What hyper can read HTTP/1 with.
+            wrong.push("serve.limits.header_bytes has to be at least 8192".to_owned());
+        }
+    }
 }
 
 /// What flags override; absent flags override nothing.
@@ -73,54 +171,35 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
 }
 
-#[derive(Serialize)]
-struct Layer<'a> {
-    serve: &'a Overrides,
-}
-
 impl ServeConfig {
     /// Defaults → file → environment → flags.
     ///
     /// # Errors
     /// Everything that is wrong, each with the entry and the layer that it came from.
     pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self, Failure> {
-        let mut layers = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("can't read the configuration {}", path.display()))?;
-            layers = layers.merge(Toml::string(&text));
-        }
-        // Only QIPP_SERVE__…: other variables of ours (QIPP_KEY) are no configuration.
-        let environment = Env::prefixed("QIPP_")
-            .filter(|key| key.starts_with("SERVE__"))
-            .split("__");
-        let layers = layers
-            .merge(environment)
-            .merge(Serialized::defaults(Layer { serve: flags }));
-        let config: File = layers.extract().map_err(|errors| {
-            let all: Vec<String> = errors
-                .into_iter()
-                .map(|error| format!("  {error}"))
-                .collect();
-            Failure::new(
-                USAGE,
-                format!("the configuration is wrong:\n{}", all.join("\n")),
-            )
-        })?;
-        config.serve.checked()
+        layers::load(file, flags).map(|(config, _)| config)
+    }
+
+    /// As [`ServeConfig::load`], and every entry with the layer that it came from.
+    ///
+    /// # Errors
+    /// As [`ServeConfig::load`].
+    pub fn load_with_sources(
+        file: Option<&Path>,
+        flags: &Overrides,
+    ) -> Result<(Self, Vec<Entry>), Failure> {
+        layers::load(file, flags)
     }
 
     fn checked(self) -> Result<Self, Failure> {
         let mut wrong = Vec::new();
         if self.returns_partitions == 0 || self.alerts_partitions == 0 {
-            wrong.push("returns_partitions and alerts_partitions have to be at least 1");
+            wrong.push(
+                "serve.returns_partitions and serve.alerts_partitions have to be at least 1"
+                    .to_owned(),
+            );
         }
-        if self.max_message_bytes < 1024 {
-            wrong.push("max_message_bytes has to be at least 1024");
-        }
-        if self.max_in_flight == 0 {
-            wrong.push("max_in_flight has to be at least 1");
-        }
+        self.limits.wrong(&mut wrong);
         if wrong.is_empty() {
             Ok(self)
         } else {
@@ -129,6 +208,19 @@ impl ServeConfig {
                 format!("the configuration is wrong:\n  {}", wrong.join("\n  ")),
             ))
         }
+    }
+
+    /// Where metrics and readiness are served.
+    #[must_use]
+    pub fn operations(&self) -> Option<SocketAddr> {
+        let listen = self.operations.listen?;
+        // Two processes that each take any free port must not meet at the default of this one.
+        let any = self.listen.port() == 0 && listen == OPERATIONS;
+        Some(if any {
+            SocketAddr::new(listen.ip(), 0)
+        } else {
+            listen
+        })
     }
 
     /// Where keys live.
@@ -148,43 +240,116 @@ impl ServeConfig {
     }
 }
 
+/// An address, or nothing as an empty text: TOML has no word for nothing.
+mod address_or_none {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(clippy::ref_option, reason = "the form that serde calls")]
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = address.map(|address| address.to_string());
+        serializer.serialize_str(&text.unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let address = text.parse().map(Some);
+        address.map_err(|_| {
+            serde::de::Error::custom(format!(
+                "`{text}` is no address: use ADDRESS:PORT, for example 127.0.0.1:9464, or nothing"
+            ))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn load(text: &str) -> Result<ServeConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("qipp.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = ServeConfig::load(Some(&file), &Overrides::default());
+        config.map_err(|failure| failure.error.to_string())
+    }
 
     #[test]
     fn the_defaults_are_complete_and_listen_on_loopback_only() {
         let config = ServeConfig::load(None, &Overrides::default()).unwrap();
         assert!(config.listen.ip().is_loopback());
+        assert_eq!(config.operations.listen, Some(OPERATIONS));
         assert_eq!(
             config.principals_file(),
             PathBuf::from("qipp-data/keys/principals.toml")
         );
+        // No principal may hold every place, or the others would wait for its calls.
+        let limits = config.limits;
+        assert!(limits.calls_per_principal < limits.calls);
+        assert!(limits.waiting_per_principal < limits.waiting);
+        assert!(limits.streams_per_principal < limits.streams);
     }
 
     #[test]
-    fn flags_win_over_the_file_and_an_unknown_entry_is_named() {
-        let folder = std::env::temp_dir().join(format!("qipp-config-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("qipp.toml");
-        std::fs::write(
-            &file,
-            "[serve]\nmax_in_flight = 9\nlisten = \"127.0.0.1:1\"\n",
-        )
-        .unwrap();
+    fn flags_win_over_the_file_and_every_entry_knows_where_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("qipp.toml");
+        let text =
+            "[serve]\nlisten = \"127.0.0.1:1\"\ngrace_seconds = 9\n[serve.limits]\ncalls = 12\n";
+        std::fs::write(&file, text).unwrap();
         let flags = Overrides {
             listen: Some("127.0.0.1:2".parse().unwrap()),
             ..Overrides::default()
         };
-        let config = ServeConfig::load(Some(&file), &flags).unwrap();
-        assert_eq!((config.max_in_flight, config.listen.port()), (9, 2));
-        std::fs::write(&file, "[serve]\nlissen = \"x\"\n").unwrap();
-        let failure = ServeConfig::load(Some(&file), &Overrides::default()).unwrap_err();
+        let (config, entries) = ServeConfig::load_with_sources(Some(&file), &flags).unwrap();
+        assert_eq!((config.limits.calls, config.listen.port()), (12, 2));
+        let source = |name: &str| {
+            let entry = entries.iter().find(|entry| entry.name == name).unwrap();
+            entry.source.clone()
+        };
+        assert_eq!(source("serve.listen"), "flag");
+        assert!(source("serve.limits.calls").ends_with("qipp.toml"));
+        assert_eq!(source("serve.limits.streams"), "default");
+    }
+
+    #[test]
+    fn an_unknown_entry_is_named_with_the_one_that_was_meant() {
+        let wrong = load("[serve]\nlissen = \"x\"\n[serve.limits]\nmax_streams = 1\n").unwrap_err();
         assert!(
-            failure.error.to_string().contains("lissen"),
-            "{}",
-            failure.error
+            wrong.contains("serve.lissen") && wrong.contains("`serve.listen`"),
+            "{wrong}"
         );
-        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(wrong.contains("serve.limits.max_streams"), "{wrong}");
+        let elsewhere = load("[serve]\ncalls = 3\n").unwrap_err();
+        assert!(elsewhere.contains("`serve.limits.calls`"), "{elsewhere}");
+        let section = load("[server]\nlisten = \"127.0.0.1:1\"\n").unwrap_err();
+        assert!(
+            section.contains("server") && section.contains("`serve`"),
+            "{section}"
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let wrong = load("[serve.limits]\ncalls = 0\nheader_bytes = 1\nstall_seconds = 0\n");
+        let wrong = wrong.unwrap_err();
+        for name in ["calls", "header_bytes", "stall_seconds"] {
+            assert!(wrong.contains(&format!("serve.limits.{name}")), "{wrong}");
+        }
+        let types = load("[serve]\nlisten = 8080\n").unwrap_err();
+        assert!(types.contains("listen"), "{types}");
+        let nowhere = load("[serve.operations]\nlisten = \"9464\"\n").unwrap_err();
+        assert!(nowhere.contains("127.0.0.1:9464"), "{nowhere}");
+        let none = load("[serve.operations]\nlisten = \"\"\n").unwrap();
+        assert_eq!(none.operations.listen, None);
     }
 }

@@ -4,8 +4,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::ValueEnum;
-use qipp_api::error;
-use qipp_api::files::{self, Sheet};
+use qipp_api::files;
+use qipp_api::proto::events::v1::Return;
+use qipp_api::proto::intake::v1::Problem as WireProblem;
 use qipp_domain::validate::Problem;
 use qipp_gateway::CsvIntake;
 
@@ -55,30 +56,27 @@ pub(crate) fn source(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// What a file of returns gives.
-pub(crate) fn sheet(format: ReturnsFormat, bytes: &[u8], source: &str) -> Sheet {
+/// The returns of a file, and notes about what was left out.
+///
+/// # Errors
+/// All faults of the file.
+pub(crate) fn returns(
+    format: ReturnsFormat,
+    bytes: &[u8],
+    source: &str,
+) -> Result<(Vec<Return>, Vec<String>), Vec<Problem>> {
     match format {
-        ReturnsFormat::Quality => files::quality_sheet(bytes),
-        ReturnsFormat::Savings => files::savings_sheet(bytes),
-        ReturnsFormat::Rtt => Sheet::of(files::rtt(bytes, source)),
-        ReturnsFormat::AeWeekly => match files::ae_weekly(bytes, source) {
-            Ok(read) => Sheet {
-                notes: read.notes,
-                ..Sheet::of(Ok(read.returns))
-            },
-            Err(problems) => Sheet::of(Err(problems)),
-        },
+        ReturnsFormat::Quality => files::quality(bytes).map(|returns| (returns, Vec::new())),
+        ReturnsFormat::Savings => files::savings(bytes).map(|returns| (returns, Vec::new())),
+        ReturnsFormat::Rtt => files::rtt(bytes, source).map(|returns| (returns, Vec::new())),
+        ReturnsFormat::AeWeekly => {
+            files::ae_weekly(bytes, source).map(|read| (read.returns, read.notes))
+        }
     }
 }
 
 /// All faults of a file as one failure.
 pub(crate) fn faults(path: &Path, problems: &[Problem]) -> Failure {
-    let problems: Vec<_> = problems.iter().cloned().map(error::Problem::from).collect();
-    all_faults(path, &problems)
-}
-
-/// All faults of a file, those that the service told with them.
-pub(crate) fn all_faults(path: &Path, problems: &[error::Problem]) -> Failure {
     let lines: Vec<String> = problems
         .iter()
         .map(|p| format!("  {} at {}: {}", p.code, p.field, p.description))
@@ -96,22 +94,37 @@ pub(crate) fn all_faults(path: &Path, problems: &[error::Problem]) -> Failure {
 pub(crate) struct ReturnsAsCsv;
 
 impl CsvIntake for ReturnsAsCsv {
-    fn parse(&self, format: &str, text: &[u8]) -> Sheet {
+    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<Return>, Vec<WireProblem>> {
         let known =
             ReturnsFormat::from_str(if format.is_empty() { "quality" } else { format }, true);
-        if let Ok(format) = known {
-            return sheet(format, text, "upload");
-        }
-        let names: Vec<String> = ReturnsFormat::value_variants()
-            .iter()
-            .filter_map(|variant| {
-                variant
-                    .to_possible_value()
-                    .map(|value| value.get_name().to_owned())
+        let Ok(format) = known else {
+            let names: Vec<String> = ReturnsFormat::value_variants()
+                .iter()
+                .filter_map(|variant| {
+                    variant
+                        .to_possible_value()
+                        .map(|value| value.get_name().to_owned())
+                })
+                .collect();
+            let description = format!(
+                "`{format}` is not a format: use one of {}",
+                names.join(", ")
+            );
+            return Err(vec![WireProblem {
+                code: "FORMAT_UNKNOWN".into(),
+                field: "format".into(),
+                description,
+            }]);
+        };
+        returns(format, text, "upload")
+            .map(|(returns, _)| returns)
+            .map_err(|problems| {
+                let wire = |p: Problem| WireProblem {
+                    code: p.code.to_owned(),
+                    field: p.field,
+                    description: p.description,
+                };
+                problems.into_iter().map(wire).collect()
             })
-            .collect();
-        let shown: String = format.chars().take(40).collect();
-        let what = format!("`{shown}` is not a format: use one of {}", names.join(", "));
-        Sheet::of(Err(vec![Problem::new("FORMAT_UNKNOWN", "format", what)]))
     }
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use qipp_access::{KeyEntry, KeyFile, Principal, Role, Scope, generate_key};
 
+use qipp_domain::OrgCode;
+use qipp_domain::reference::Reference;
+
 use crate::config::ServeConfig;
 
 /// The roles that get a key at the first start, with the name of their file.
@@ -30,6 +33,42 @@ pub(crate) fn principals(config: &ServeConfig) -> anyhow::Result<KeyFile> {
         tracing::warn!(file = %file.display(), "{warning}");
     }
     Ok(known)
+}
+
+/// What the reference data does not know of what keys are for. Such a key is let in and may see nothing, or not what its owner expects.
+pub(crate) fn unknown_scopes(known: &KeyFile, reference: &Reference) -> Vec<String> {
+    let unknown = |org: &OrgCode| reference.organisation(*org).is_none();
+    let of = |principal: &Principal| match &principal.scope {
+        Scope::Nation => None,
+        Scope::Organisations(listed) => {
+            let missing: Vec<&str> = listed
+                .iter()
+                .filter(|org| unknown(org))
+                .map(OrgCode::as_str)
+                .collect();
+            let name = &principal.name;
+            (!missing.is_empty()).then(|| {
+                format!("the key of `{name}` is for organisations that are not recorded: {}; record them, or correct the key", missing.join(", "))
+            })
+        }
+        Scope::Node { tree, node } => {
+            let name = &principal.name;
+            match reference.tree(*tree) {
+                None => Some(format!(
+                    "the key of `{name}` is for {node} of the tree `{tree}`, and there is no such tree: it sees nothing until there is"
+                )),
+                Some(held)
+                    if held.root == *node || held.members().any(|member| member == *node) =>
+                {
+                    None
+                }
+                Some(_) => Some(format!(
+                    "the key of `{name}` is for {node}, which is nowhere in the tree `{tree}`: it sees nothing until it is"
+                )),
+            }
+        }
+    };
+    known.principals().into_iter().filter_map(of).collect()
 }
 
 /// A key for each local role. Keys are written before the file that knows them, so that a start which was cut short is repeated whole.

@@ -9,14 +9,19 @@
     reason = "a command-line tool prints"
 )]
 
+mod check;
 pub mod cli;
 pub mod client;
 pub mod config;
 mod demo;
 pub mod exit;
 mod files;
+mod gauges;
 mod keys;
+mod operations;
 mod output;
+mod port;
 mod published;
 pub mod serve;
+mod standing;
 mod verbs;

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use qipp_access::Authenticator;
 use qipp_api::{DESCRIPTORS, facts};
-use qipp_eventlog::{Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, MemoryLog};
-use qipp_gateway::GatewayConfig;
+use qipp_eventlog::{Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, MemoryLog, Observer};
+use qipp_gateway::{GatewayConfig, routes};
 use qipp_projection::{Follower, FollowerConfig, StoreConfig};
-use qipp_serving::{Deps, Gate, identify};
+use qipp_serving::admission::Admission;
+use qipp_serving::{Deps, Gate, GateParts, Methods, Metrics};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{LogKind, ServeConfig};
 use crate::files::ReturnsAsCsv;
+use crate::standing::Standing;
+use crate::{gauges, operations, port};
 
 /// A house that is up.
 #[derive(Debug)]
@@ -31,11 +33,16 @@ pub struct House {
     pub log: Arc<dyn EventLog>,
     /// The folded log.
     pub follower: Follower,
+    /// What is counted.
+    pub metrics: Metrics,
+    standing: Standing,
     shutdown: CancellationToken,
     stop_folding: CancellationToken,
     grace: Duration,
     server: JoinHandle<std::io::Result<()>>,
     evaluator: JoinHandle<()>,
+    /// Health, metrics: they have nothing to finish.
+    background: Vec<JoinHandle<()>>,
 }
 
 impl House {
@@ -54,7 +61,8 @@ impl House {
             .local_addr()
             .context("the listener has no address")?;
         let (shutdown, stop_folding) = (CancellationToken::new(), CancellationToken::new());
-        let log = open_log(config, Arc::clone(&clock)).await?;
+        let metrics = Metrics::new();
+        let log = open_log(config, Arc::clone(&clock), metrics.log_observer()).await?;
         let store = match config.log {
             LogKind::Memory => StoreConfig::Memory,
             LogKind::Embedded => StoreConfig::Sled(config.data_dir.join("projection")),
@@ -70,35 +78,77 @@ impl House {
             follower: follower.clone(),
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
+            metrics: metrics.clone(),
         };
-        let (app, evaluator) = app(
-            config,
-            deps,
-            Gate {
-                authenticator,
-                clock,
-            },
-        )
-        .await?;
-        let stopping = shutdown.clone();
-        // Answers are small: without this one of several frames waits 40 ms for the acknowledgement of the frame before.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection ended before it began");
-            }
+        let limits = &config.limits;
+        let admission = Admission::new(limits.places());
+        let gate = Gate::new(GateParts {
+            authenticator,
+            clock,
+            methods: methods(),
+            admission: Arc::clone(&admission),
+            metrics: metrics.clone(),
+            max_timeout: limits.call(),
+            patience: Duration::from_secs(limits.waiting_seconds),
         });
-        let serving = axum::serve(listener, app)
-            .with_graceful_shutdown(async move { stopping.cancelled().await });
+        let alerts = qipp_alerts::Config {
+            watcher_patience: Duration::from_secs(limits.watcher_seconds),
+            ..qipp_alerts::Config::default()
+        };
+        let (alerts, evaluator) = qipp_alerts::build(alerts, deps.clone());
+        let disk = match config.log {
+            LogKind::Memory => None,
+            LogKind::Embedded => Some((config.data_dir.clone(), config.min_free_bytes)),
+        };
+        let standing = Standing::new(
+            deps.clone(),
+            evaluator.standing(),
+            config.operations.clone(),
+            disk,
+        );
+        gauges::register(&deps, &standing, &admission);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let reporting = tokio::spawn(standing.clone().report(reporter));
+        let grpc = grpc(config, &deps, alerts, health)?;
+        let app = app(config, grpc, gate, &deps, standing.clone());
+        let serving = port::serve(
+            listener,
+            app,
+            limits.clone(),
+            metrics.clone(),
+            shutdown.clone(),
+        );
         Ok(Self {
             address,
             log,
             follower,
+            metrics,
+            standing,
             shutdown,
             stop_folding,
             grace: Duration::from_secs(config.grace_seconds),
-            server: tokio::spawn(async move { serving.await }),
+            server: tokio::spawn(serving),
             evaluator: tokio::spawn(evaluator.run()),
+            background: vec![reporting],
         })
+    }
+
+    /// Serves metrics, liveness and readiness on a listener of their own, until the house is closed.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn operate(&mut self, listener: TcpListener) -> anyhow::Result<std::net::SocketAddr> {
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let router = operations::router(self.metrics.clone(), self.standing.clone());
+        let serving = axum::serve(listener, router);
+        self.background.push(tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "metrics and readiness are not served any more");
+            }
+        }));
+        Ok(address)
     }
 
     /// Base address for clients.
@@ -123,6 +173,10 @@ impl House {
         self.stop_folding.cancel();
         self.follower.stopped().await;
         self.log.close().await;
+        // Last, so that readiness says until the end that the house is closing.
+        for task in self.background {
+            task.abort();
+        }
     }
 
     /// Resolves when the server ends by itself, which it never should.
@@ -152,6 +206,7 @@ pub fn decode(key: &[u8], payload: &[u8]) -> Result<(String, qipp_domain::nation
 pub async fn open_log(
     config: &ServeConfig,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
 ) -> anyhow::Result<Arc<dyn EventLog>> {
     let layout = Layout {
         returns: config.returns_partitions,
@@ -165,6 +220,7 @@ pub async fn open_log(
         layout,
         clock,
         min_free_bytes: config.min_free_bytes,
+        observer,
         ..EmbeddedConfig::default()
     };
     // Opening verifies every frame: work for a thread that may block.
@@ -174,49 +230,87 @@ pub async fn open_log(
     Ok(Arc::new(opened?))
 }
 
-async fn app(
+/// Every call that there is: the rpcs of the contract, and the addresses of the gateway.
+fn methods() -> Methods {
+    let rpcs: Vec<(String, bool)> = qipp_api::json::pool()
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .map(|rpc| {
+            let name = format!("{}/{}", rpc.parent_service().full_name(), rpc.name());
+            (name, rpc.is_client_streaming() || rpc.is_server_streaming())
+        })
+        .collect();
+    let addresses = routes::TABLE.iter().map(|route| {
+        let verb = match route.verb {
+            routes::Verb::Get => "GET",
+            routes::Verb::Post => "POST",
+        };
+        (format!("{verb} {}", route.path), false)
+    });
+    let others = [
+        (format!("POST {}", routes::UPLOAD_PATH), false),
+        (format!("GET {}", routes::WATCH_PATH), true),
+    ];
+    Methods::new(rpcs.into_iter().chain(addresses).chain(others))
+}
+
+fn grpc<H>(
     config: &ServeConfig,
-    deps: Deps,
-    gate: Gate,
-) -> anyhow::Result<(Router, qipp_alerts::Evaluator)> {
+    deps: &Deps,
+    alerts: qipp_alerts::Service,
+    health: H,
+) -> anyhow::Result<Router>
+where
+    H: tower::Service<
+            http::Request<tonic::body::Body>,
+            Response = http::Response<tonic::body::Body>,
+            Error = std::convert::Infallible,
+        > + tonic::server::NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Future: Send + 'static,
+{
+    let limits = &config.limits;
     let intake = qipp_intake::Config {
-        max_message_bytes: config.max_message_bytes,
-        max_in_flight: config.max_in_flight,
+        max_message_bytes: limits.message_bytes,
+        max_in_flight: limits.in_flight,
         ..qipp_intake::Config::default()
     };
     let registry = qipp_registry::Config {
-        max_message_bytes: config.max_message_bytes,
+        max_message_bytes: limits.message_bytes,
         ..qipp_registry::Config::default()
     };
-    let (alerts, evaluator) = qipp_alerts::build(qipp_alerts::Config::default(), deps.clone());
-    let (reporter, health) = tonic_health::server::health_reporter();
-    // Not serving until the fold has caught up.
-    set_health(&reporter, false).await;
+    let projections = qipp_projections::Config::default();
     let routes = tonic::service::Routes::new(qipp_intake::build(intake, deps.clone()))
         .add_service(qipp_registry::build(registry, deps.clone()))
-        .add_service(qipp_projections::build(
-            qipp_projections::Config::default(),
-            deps.clone(),
-        ))
+        .add_service(qipp_projections::build(projections, deps.clone()))
         .add_service(alerts)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let grpc = routes
-        .prepare()
-        .into_axum_router()
-        .layer(axum::middleware::from_fn_with_state(gate, identify));
-    tokio::spawn(report_health(reporter, deps.clone()));
+    Ok(routes.prepare().into_axum_router())
+}
+
+/// Both sides on one port, each behind the gate.
+fn app(config: &ServeConfig, grpc: Router, gate: Gate, deps: &Deps, standing: Standing) -> Router {
+    let grpc = grpc.layer(axum::middleware::from_fn_with_state(
+        gate.clone(),
+        Gate::grpc,
+    ));
+    let limits = &config.limits;
     let gateway = GatewayConfig {
-        max_body_bytes: config.max_message_bytes,
-        ready: Arc::new(readiness(&deps)),
+        max_body_bytes: limits.message_bytes,
+        max_upload_bytes: limits.upload_bytes,
+        max_timeout: limits.call(),
+        ready: Arc::new(move || standing.reasons()),
         csv: Some(Arc::new(ReturnsAsCsv)),
         ..GatewayConfig::new(deps.shutdown.clone())
     };
-    Ok((
-        qipp_gateway::router(grpc.clone(), gateway).merge(grpc.reset_fallback()),
-        evaluator,
-    ))
+    let http = qipp_gateway::router(grpc.clone(), gateway)
+        .layer(axum::middleware::from_fn_with_state(gate, Gate::http));
+    http.merge(grpc.reset_fallback())
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -225,49 +319,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // So that stock clients can show the details of errors.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// Names under which health can be asked for; the empty one is the whole process.
-const HEALTH_NAMES: [&str; 5] = [
-    "",
-    "qipp.intake.v1.IntakeService",
-    "qipp.registry.v1.RegistryService",
-    "qipp.projections.v1.ProjectionsService",
-    "qipp.alerts.v1.AlertsService",
-];
-
-async fn set_health(reporter: &tonic_health::server::HealthReporter, serving: bool) {
-    use tonic_health::ServingStatus::{NotServing, Serving};
-    for name in HEALTH_NAMES {
-        reporter
-            .set_service_status(name, if serving { Serving } else { NotServing })
-            .await;
-    }
-}
-
-/// Serving from the moment that the fold has caught up with what the log held at the start, until the shutdown begins.
-async fn report_health(reporter: tonic_health::server::HealthReporter, deps: Deps) {
-    let caught_up = deps.follower.caught_up().await.is_ok();
-    set_health(&reporter, caught_up).await;
-    deps.shutdown.cancelled().await;
-    set_health(&reporter, false).await;
-}
-
-/// Ready while the fold stands at most a moment behind the log, and no shutdown has begun.
-fn readiness(deps: &Deps) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
-    let deps = deps.clone();
-    let started = Arc::new(std::sync::OnceLock::new());
-    move || {
-        if deps.shutdown.is_cancelled() {
-            return Err("the service is shutting down".to_owned());
-        }
-        let folded = deps.follower.cut();
-        // Once caught up, a fold that is a few records behind its writers is still ready.
-        let head = started.get_or_init(|| qipp_projection::domain_cut(&deps.log.head()));
-        if folded.includes(head) {
-            Ok(())
-        } else {
-            Err("the fold is still catching up with the log".to_owned())
-        }
-    }
 }

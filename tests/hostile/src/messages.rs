@@ -8,7 +8,6 @@ use qipp_api::proto::registry::v1::RecordFactsRequest;
 use qipp_api::{cut, draft, facts, json, read};
 use qipp_domain::KnownAt;
 use qipp_domain::nation::{Facts, ReturnFact};
-use qipp_domain::returns::Return;
 use qipp_domain::validate::{Against, Passed, Problem, validate_return, validate_scheme};
 
 use crate::{promises, world};
@@ -28,9 +27,13 @@ pub(crate) fn check_return(ret: &wire::Return) {
     let draft = draft::return_draft(ret);
     assert_eq!(draft::return_draft(ret), draft, "reading is deterministic");
     let told_by_form = draft.problems.clone();
-    let told = validated(ret);
-    assert_eq!(validated(ret), told, "validation is deterministic");
-    match told {
+    let validated = against(ret, |against| validate_return(draft.clone(), against));
+    assert_eq!(
+        against(ret, |against| validate_return(draft.clone(), against)),
+        validated,
+        "validation is deterministic"
+    );
+    match validated {
         Err(problems) => {
             promises::faults(&problems, sent);
             assert!(problems.iter().all(|p| p.field.starts_with("return")));
@@ -54,16 +57,14 @@ pub(crate) fn check_return(ret: &wire::Return) {
     }
 }
 
-/// What validation says of a return, from the wire on.
-pub(crate) fn validated(ret: &wire::Return) -> Result<Passed<Return>, Vec<Problem>> {
+fn against<T>(ret: &wire::Return, check: impl FnOnce(&Against<'_>) -> T) -> T {
     let nation = world::nation();
     let reference = nation.reference(&KnownAt::Latest);
-    let against = Against {
+    check(&Against {
         reference: &reference,
         ledger: ret.org_code.parse().ok().and_then(|org| nation.ledger(org)),
         today: world::today(),
-    };
-    validate_return(draft::return_draft(ret), &against)
+    })
 }
 
 /// What is appended is read back as it was, has one form, and can be folded. Gives the payload.

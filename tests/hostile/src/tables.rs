@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use qipp_api::draft::{reference_fact, return_draft};
-use qipp_api::error::Problem;
-use qipp_api::files::{self, MAX_PROBLEMS, Read, RttTree, Sheet};
+use qipp_api::files::{self, MAX_PROBLEMS, Read, RttTree};
 use qipp_api::proto::events::v1::{ReferenceFact, Return};
 
 use qipp_spc::Profile;
 use qipp_spc::chart_io::{xmr_csv, xmr_json_line};
 use qipp_spc::xmr::XmrOptions;
 
-use crate::messages::{check_return, validated};
+use crate::messages::check_return;
 use crate::promises;
 
 /// `quality`.
@@ -20,7 +19,6 @@ pub(crate) fn csv_quality(data: &[u8]) {
     if let Some(read) = read(data, files::quality) {
         returns(&read);
     }
-    sheet(data, &files::quality_sheet(data));
 }
 
 /// `savings`.
@@ -28,7 +26,6 @@ pub(crate) fn csv_savings(data: &[u8]) {
     if let Some(read) = read(data, files::savings) {
         returns(&read);
     }
-    sheet(data, &files::savings_sheet(data));
 }
 
 /// `rtt`.
@@ -107,53 +104,21 @@ fn read<T: Debug + PartialEq>(data: &[u8], read: impl Fn(&[u8]) -> Read<T>) -> O
         Ok(content) => Some(content),
         Err(problems) => {
             assert!((1..=MAX_PROBLEMS + 1).contains(&problems.len()));
-            for problem in problems {
-                fault(data, &problem.into());
+            let lines = 2 + data.iter().filter(|b| matches!(b, b'\n' | b'\r')).count();
+            for problem in &problems {
+                promises::fault(problem.code, &problem.field, &problem.description);
+                if let Some(rest) = problem.field.strip_prefix("line ") {
+                    let line = rest.split(',').next().unwrap_or_default();
+                    let line: usize = line.parse().expect("a line is a number");
+                    assert!(
+                        (1..=lines).contains(&line),
+                        "{} of {lines} lines",
+                        problem.field
+                    );
+                }
             }
             None
         }
-    }
-}
-
-/// A fault of a file has its place in it.
-fn fault(data: &[u8], problem: &Problem) {
-    promises::fault(&problem.code, &problem.field, &problem.description);
-    if let Some(rest) = problem.field.strip_prefix("line ") {
-        let lines = 2 + data.iter().filter(|b| matches!(b, b'\n' | b'\r')).count();
-        let line = rest.split(',').next().unwrap_or_default();
-        let line: usize = line.parse().expect("a line is a number");
-        assert!(
-            (1..=lines).contains(&line),
-            "{} of {lines} lines",
-            problem.field
-        );
-    }
-}
-
-/// What the service tells of the returns of a file stands in the same list as the faults of its form, each with its line.
-fn sheet(data: &[u8], sheet: &Sheet) {
-    let returns = sheet.returns.iter().enumerate().take(50);
-    let told = returns.flat_map(|(index, placed)| {
-        let problems = validated(&placed.ret).err().unwrap_or_default();
-        problems
-            .into_iter()
-            .map(move |problem| (index, problem.into()))
-    });
-    let all = sheet.with_told(told);
-    assert!(all.len() <= MAX_PROBLEMS + 1);
-    let form = |problem: &&Problem| {
-        sheet
-            .problems
-            .iter()
-            .any(|p| p.field == problem.field && p.code == problem.code)
-    };
-    assert!(
-        all.iter().filter(form).count() >= sheet.problems.len().min(1),
-        "the faults of form are told"
-    );
-    for problem in &all {
-        fault(data, problem);
-        assert!(!problem.field.starts_with("return"), "no line: {problem:?}");
     }
 }
 

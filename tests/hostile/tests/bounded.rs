@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use qipp_hostile::{Mutator, TARGETS, Target};
 
 /// Mutations for each target when nothing else is asked for.
-const RUNS: u64 = 4_000;
+const RUNS: u64 = 8_000;
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// `qipp`, as cargo has built it with these tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_qipp-under-test");
 
-fn data(name: &str) -> String {
+pub(crate) fn data(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../data")
         .join(name)
@@ -34,7 +34,7 @@ fn data(name: &str) -> String {
         .to_string()
 }
 
-fn command(data_dir: &Path) -> Command {
+pub(crate) fn command(data_dir: &Path) -> Command {
     let mut command = Command::new(BINARY);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QIPP_")) {
         command.env_remove(name);

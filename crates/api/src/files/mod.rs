@@ -40,8 +40,7 @@
 //! | reference data | `PROPORTION_UNKNOWN` `SUCCEEDS_ITSELF` |
 //!
 //! Whether an organisation or a marker exists, and whether figures fit together, is not decided here: what a file gives goes through the same
-//! validation as any other return. Of a file with faults what could be read is checked too ([`Sheet`]), so that an unknown code is told in the same answer
-//! as a month that a spreadsheet has spoilt.
+//! validation as any other return.
 
 pub mod ae_weekly;
 mod cell;
@@ -56,7 +55,6 @@ pub mod rtt;
 pub mod rtt_reference;
 pub mod rtt_rollup;
 pub mod savings;
-mod sheet;
 mod table;
 
 pub use ae_weekly::{AeWeekly, ae_weekly};
@@ -64,11 +62,10 @@ pub use faults::{MAX_PROBLEMS, Read};
 pub use markers::markers;
 pub use merge::merge_quality;
 pub use organisations::{codes, pct_sha_2010, succession, trusts};
-pub use quality::{quality, quality_sheet};
+pub use quality::quality;
 pub use reference::MAX_FACTS_PER_CALL;
 pub use rtt::rtt;
 pub use rtt_reference::{RttTree, rtt_reference, rtt_treatment_functions};
 pub use rtt_rollup::{RollUpLevel, rtt_rollup_csv};
-pub use savings::{savings, savings_sheet};
-pub use sheet::{Placed, Sheet};
+pub use savings::savings;
 pub use table::{MAX_BYTES, MAX_CELL_BYTES, MAX_ROWS};

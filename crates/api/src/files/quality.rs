@@ -22,16 +22,14 @@
 //! whole of the organisation's quality month, so a file has to hold all of it. Whether markers exist, figures fit and nothing comes
 //! twice is decided by the same validation that every return meets.
 
-use qipp_domain::{Breakdown, MarkerCode, OrgCode, Period};
+use qipp_domain::{Breakdown, MarkerCode, OrgCode};
 
 use super::cell::{Cell, shown};
-use super::faults::{Faults, MAX_PROBLEMS, Parsed, Read};
+use super::faults::{Faults, Parsed, Read};
 use super::grouped::{Grouped, Key, MAX_SOURCE, quality_return};
-use super::sheet::{Placed, Sheet};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{
-    Measured, Missing, Observation, QualityReturn, Return, ReturnStatus, observation::Value,
-    r#return::Body,
+    Measured, Missing, Observation, Return, ReturnStatus, observation::Value,
 };
 
 const LAYOUT: Layout = Layout {
@@ -64,12 +62,10 @@ const REASONS: [(&str, Missing); 4] = [
 /// What the rows of one organisation's month have in common.
 #[derive(Debug)]
 struct Draft {
-    /// The first one that could be read, and its line.
-    status: Option<(ReturnStatus, u64)>,
+    status: ReturnStatus,
     first_line: u64,
     sources: Vec<String>,
     observations: Vec<Observation>,
-    lines: Vec<u64>,
 }
 
 /// Reads a quality file into one return for each organisation and month.
@@ -77,102 +73,34 @@ struct Draft {
 /// # Errors
 /// All problems of the file, each with its line and column.
 pub fn quality(bytes: &[u8]) -> Read<Vec<Return>> {
-    quality_sheet(bytes).whole()
-}
-
-/// Reads a quality file into its returns, with their lines, and its problems.
-#[must_use]
-pub fn quality_sheet(bytes: &[u8]) -> Sheet {
     let mut faults = Faults::default();
     let mut drafts: Grouped<Draft> = Grouped::default();
-    let mut keyless = Vec::new();
     each_row(bytes, &LAYOUT, &mut faults, |row, faults| {
         // Everything is read before anything is judged, so that all faults of a row are reported at once.
-        let org = row.cell("org_code").code::<OrgCode>(faults);
-        let period = row.cell("period").period(faults);
+        let key = read_key(row, faults);
         let status = read_status(row, faults);
-        let observation = read_observation(row, faults).or_else(|_| stand_in(row));
+        let observation = read_observation(row, faults);
         let source = row.text("source");
-        let (Ok(org), Ok(period)) = (org, period) else {
-            keep_keyless(&mut keyless, row, org.ok(), period.ok(), |ret| {
-                let observations = observation.into_iter().collect();
-                ret.body = Some(Body::Quality(QualityReturn { observations }));
-            });
+        let (Ok(key), Ok(status), Ok(observation), Ok(source)) = (key, status, observation, source)
+        else {
             return;
         };
-        let key = (org, period);
         let draft = drafts.entry(key, || Draft {
-            status: None,
+            status,
             first_line: row.line(),
             sources: Vec::new(),
             observations: Vec::new(),
-            lines: Vec::new(),
         });
-        if let Ok(status) = status {
-            let first = *draft.status.get_or_insert((status, row.line()));
-            check_status(row, status, first, key, faults);
-        }
-        if let Ok(source) = source {
-            add_source(row, source, &mut draft.sources, faults);
-        }
-        if let Ok(observation) = observation {
-            draft.observations.push(observation);
-            draft.lines.push(row.line());
-        }
+        check_status(row, status, (draft.status, draft.first_line), key, faults);
+        add_source(row, source, &mut draft.sources, faults);
+        draft.observations.push(observation);
     });
-    let returns = drafts.into_groups().into_iter().map(|(key, d)| Placed {
-        ret: quality_return(
-            key,
-            d.status
-                .map_or(ReturnStatus::Provisional, |(status, _)| status),
-            d.sources.join("; "),
-            d.observations,
-        ),
-        first: d.first_line,
-        lines: d.lines,
-    });
-    Sheet::new(returns.chain(keyless).collect(), faults)
-}
-
-/// A row whose organisation or month can't be read belongs to no return; what else it says is to be checked all the same.
-pub(crate) fn keep_keyless(
-    kept: &mut Vec<Placed>,
-    row: &Row<'_>,
-    org: Option<OrgCode>,
-    period: Option<Period>,
-    fill: impl FnOnce(&mut Return),
-) {
-    // Each stands for a problem that is in the list, and that list is bounded.
-    if kept.len() >= MAX_PROBLEMS {
-        return;
-    }
-    let mut ret = Return {
-        org_code: org.map(|org| org.to_string()).unwrap_or_default(),
-        period: period.map(|period| period.to_string()).unwrap_or_default(),
-        status: ReturnStatus::Provisional.into(),
-        ..Return::default()
-    };
-    fill(&mut ret);
-    kept.push(Placed {
-        ret,
-        first: row.line(),
-        lines: vec![row.line()],
-    });
-}
-
-/// The observation of a row without its figure, when it can be told which it is. Its problem is in the list: it is never submitted.
-fn stand_in(row: &Row<'_>) -> Parsed<Observation> {
-    let mut told = Faults::default();
-    Ok(Observation {
-        marker: row
-            .cell("marker")
-            .code::<MarkerCode>(&mut told)?
-            .to_string(),
-        definition_version: read_version(row.cell("definition_version"), &mut told)?,
-        breakdown: read_breakdown(row.cell("breakdown"), &mut told)?,
-        simulated: false,
-        value: Some(Value::Missing(Missing::NotCollected.into())),
-    })
+    let returns = drafts
+        .into_groups()
+        .into_iter()
+        .map(|(key, d)| quality_return(key, d.status, d.sources.join("; "), d.observations))
+        .collect();
+    faults.finish(returns)
 }
 
 /// Organisation and month of a row.

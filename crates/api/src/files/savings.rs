@@ -21,12 +21,11 @@
 //! The rows of one organisation and month become one return, with its lines in the order of the file; it replaces the whole of the
 //! organisation's savings month.
 
-use qipp_domain::{OrgCode, Period, SchemeId};
+use qipp_domain::SchemeId;
 
 use super::faults::{Faults, Parsed, Read};
 use super::grouped::Grouped;
-use super::quality::{check_status, keep_keyless, read_missing, read_status};
-use super::sheet::{Placed, Sheet};
+use super::quality::{check_status, read_key, read_missing, read_status};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{
     Missing, Return, ReturnStatus, SavingsLine, SavingsReturn, r#return::Body,
@@ -51,11 +50,9 @@ const LAYOUT: Layout = Layout {
 
 #[derive(Debug)]
 struct Draft {
-    /// The first one that could be read, and its line.
-    status: Option<(ReturnStatus, u64)>,
+    status: ReturnStatus,
     first_line: u64,
     lines: Vec<SavingsLine>,
-    places: Vec<u64>,
 }
 
 /// Reads a savings file into one return for each organisation and month.
@@ -63,72 +60,35 @@ struct Draft {
 /// # Errors
 /// All problems of the file, each with its line and column.
 pub fn savings(bytes: &[u8]) -> Read<Vec<Return>> {
-    savings_sheet(bytes).whole()
-}
-
-/// Reads a savings file into its returns, with their lines, and its problems.
-#[must_use]
-pub fn savings_sheet(bytes: &[u8]) -> Sheet {
     let mut faults = Faults::default();
     let mut drafts: Grouped<Draft> = Grouped::default();
-    let mut keyless = Vec::new();
     each_row(bytes, &LAYOUT, &mut faults, |row, faults| {
-        let org = row.cell("org_code").code::<OrgCode>(faults);
-        let period = row.cell("period").period(faults);
+        let key = read_key(row, faults);
         let status = read_status(row, faults);
-        let line = read_line(row, faults).or_else(|_| stand_in(row));
-        let (Ok(org), Ok(period)) = (org, period) else {
-            keep_keyless(&mut keyless, row, org.ok(), period.ok(), |ret| {
-                let lines = line.into_iter().collect();
-                ret.body = Some(Body::Savings(SavingsReturn { lines }));
-            });
+        let line = read_line(row, faults);
+        let (Ok(key), Ok(status), Ok(line)) = (key, status, line) else {
             return;
         };
-        let key = (org, period);
         let draft = drafts.entry(key, || Draft {
-            status: None,
+            status,
             first_line: row.line(),
             lines: Vec::new(),
-            places: Vec::new(),
         });
-        if let Ok(status) = status {
-            let first = *draft.status.get_or_insert((status, row.line()));
-            check_status(row, status, first, key, faults);
-        }
-        if let Ok(line) = line {
-            draft.lines.push(line);
-            draft.places.push(row.line());
-        }
+        check_status(row, status, (draft.status, draft.first_line), key, faults);
+        draft.lines.push(line);
     });
-    let placed = |((org, period), draft): ((OrgCode, Period), Draft)| Placed {
-        ret: Return {
+    let returns = drafts
+        .into_groups()
+        .into_iter()
+        .map(|((org, period), draft)| Return {
             org_code: org.to_string(),
             period: period.to_string(),
-            status: draft
-                .status
-                .map_or(ReturnStatus::Provisional, |(status, _)| status)
-                .into(),
+            status: draft.status.into(),
             body: Some(Body::Savings(SavingsReturn { lines: draft.lines })),
             ..Return::default()
-        },
-        first: draft.first_line,
-        lines: draft.places,
-    };
-    let returns = drafts.into_groups().into_iter().map(placed);
-    Sheet::new(returns.chain(keyless).collect(), faults)
-}
-
-/// The line of a row without its figures, when it can be told of which scheme it is. Its problem is in the list: it is never submitted.
-fn stand_in(row: &Row<'_>) -> Parsed<SavingsLine> {
-    let mut told = Faults::default();
-    Ok(SavingsLine {
-        scheme_id: row
-            .cell("scheme_id")
-            .code::<SchemeId>(&mut told)?
-            .to_string(),
-        missing: Missing::NotCollected.into(),
-        ..SavingsLine::default()
-    })
+        })
+        .collect();
+    faults.finish(returns)
 }
 
 fn read_line(row: &Row<'_>, faults: &mut Faults) -> Parsed<SavingsLine> {

@@ -13,8 +13,6 @@ use qipp_api::proto::intake::v1::*;
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use qipp_api::files::Sheet;
-
 use crate::CsvIntake;
 
 /// What the service was asked, and how.
@@ -222,20 +220,21 @@ impl AlertsService for Fake {
 pub(super) struct Lines;
 
 impl CsvIntake for Lines {
-    fn parse(&self, format: &str, text: &[u8]) -> Sheet {
+    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<events::Return>, Vec<Problem>> {
         assert_eq!(format, "codes");
         let text = std::str::from_utf8(text).unwrap();
-        let problems = text.contains('?').then(|| {
-            qipp_domain::validate::Problem::new("BAD_ROW", "line 1", "what is it, and why?")
-        });
+        if text.contains('?') {
+            return Err(vec![Problem {
+                code: "BAD_ROW".into(),
+                field: "row 1".into(),
+                description: "what?".into(),
+            }]);
+        }
         let one = |code: &str| events::Return {
             org_code: code.to_owned(),
             period: "2012-01".into(),
             ..events::Return::default()
         };
-        Sheet {
-            problems: problems.into_iter().collect(),
-            ..Sheet::of(Ok(text.lines().map(one).collect()))
-        }
+        Ok(text.lines().map(one).collect())
     }
 }

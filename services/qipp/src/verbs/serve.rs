@@ -1,13 +1,17 @@
 //! `qipp serve`: configuration → house → signals → an orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use qipp_access::{Authenticator, KeyFile};
+use qipp_domain::KnownAt;
 use qipp_eventlog::SystemClock;
+use qipp_projection::Follower;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::check;
 use crate::cli::ServeArgs;
 use crate::config::{DEFAULTS, LogFormat, LogKind, ServeConfig};
 use crate::exit::{self, Failure, Outcome};
@@ -19,35 +23,35 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         print!("{DEFAULTS}");
         return Ok(exit::OK);
     }
-    let config = ServeConfig::load(args.config.as_deref(), &args.overrides())?;
+    let loaded = ServeConfig::load_with_sources(args.config.as_deref(), &args.overrides());
     if args.check {
-        println!(
-            "{}",
-            toml::to_string(&config).context("printing the configuration")?
-        );
-        println!("# The configuration is good. Nothing was started.");
-        return Ok(exit::OK);
+        let (config, entries) = loaded.map_err(|failure| Failure {
+            code: exit::FAILED,
+            ..failure
+        })?;
+        return check::run(&config, &entries).await;
     }
+    let (config, _) = loaded?;
     start_tracing(config.log_format, "info");
     // Listen before anything else: a port that is taken should not cost a fold.
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        Failure::new(
-            exit::FAILED,
-            format!(
-                "can't listen on {}: {error}; choose another address with --listen",
-                config.listen
-            ),
-        )
-    })?;
-    let principals = keys::principals(&config)?;
+    let listener = listen(config.listen, "with --listen").await?;
+    let operations = match config.operations() {
+        None => None,
+        Some(address) => Some(listen(address, "as serve.operations.listen").await?),
+    };
+    let principals = Arc::new(keys::principals(&config)?);
     let mut house = House::start(
         &config,
         listener,
         Arc::new(SystemClock),
-        Arc::new(principals),
+        Arc::clone(&principals) as Arc<dyn Authenticator>,
     )
     .await?;
-    announce(&config, &house);
+    tokio::spawn(warn_of_scopes(principals, house.follower.clone()));
+    let operations = operations
+        .map(|listener| house.operate(listener))
+        .transpose()?;
+    announce(&config, &house, operations);
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = async { tokio::signal::ctrl_c().await.unwrap_or_default() } => {}
@@ -65,7 +69,29 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     Ok(exit::OK)
 }
 
-fn announce(config: &ServeConfig, house: &House) {
+/// A key for a place that nobody has recorded works, and shows nothing: its owner would wonder.
+async fn warn_of_scopes(principals: Arc<KeyFile>, follower: Follower) {
+    if follower.caught_up().await.is_err() {
+        return;
+    }
+    let reference = follower.view().reference(&KnownAt::Latest);
+    if reference.organisations().next().is_none() {
+        return;
+    }
+    for what in keys::unknown_scopes(&principals, &reference) {
+        tracing::warn!("{what}");
+    }
+}
+
+async fn listen(address: SocketAddr, how: &str) -> Result<TcpListener, Failure> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| {
+        let what = format!("can't listen on {address}: {error}; choose another address {how}");
+        Failure::new(exit::FAILED, what)
+    })
+}
+
+fn announce(config: &ServeConfig, house: &House, operations: Option<SocketAddr>) {
     let kept = match config.log {
         LogKind::Embedded => format!("{}", config.data_dir.display()),
         LogKind::Memory => "memory only: gone when this process ends".to_owned(),
@@ -75,6 +101,9 @@ fn announce(config: &ServeConfig, house: &House) {
         house.url(),
         config.keys_dir().display()
     );
+    if let Some(operations) = operations {
+        println!("For operators: http://{operations}/metrics /readyz /livez");
+    }
     println!(
         "Try: qipp query status --server {}    or open {}/",
         house.url(),
@@ -82,16 +111,24 @@ fn announce(config: &ServeConfig, house: &House) {
     );
 }
 
+/// What carries headers.
+const TRANSPORTS: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "tonic", "tower"];
+
 /// Log lines go to standard error; the level comes from RUST_LOG, or is `level`.
 pub(crate) fn start_tracing(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // Below info these print headers, and a header holds the key: no level that anybody sets may bring that out.
+    let filter = TRANSPORTS
+        .iter()
+        .filter_map(|name| format!("{name}=info").parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     // A second call (a demo within a test) keeps the first subscriber.
     let set = match format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     drop(set);
 }

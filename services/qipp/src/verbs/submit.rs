@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use qipp_access::Role;
-use qipp_api::error::Problem;
-use qipp_api::files::{Placed, Sheet};
 use qipp_api::proto::events::v1::Return;
-use qipp_api::proto::intake::v1 as proto;
 use qipp_api::proto::intake::v1::submit_returns_response::Result as Answer;
 use serde_json::json;
 
@@ -38,22 +35,12 @@ pub(crate) struct SubmitArgs {
 
 pub(crate) async fn run(args: SubmitArgs) -> Outcome {
     let bytes = files::read(&args.file)?;
-    let sheet = files::sheet(args.format, &bytes, &files::source(&args.file));
-    if !sheet.problems.is_empty() {
-        return Err(files::all_faults(
-            &args.file,
-            &all_problems(&args, &sheet).await,
-        ));
-    }
-    for note in &sheet.notes {
+    let (returns, notes) = files::returns(args.format, &bytes, &files::source(&args.file))
+        .map_err(|problems| files::faults(&args.file, &problems))?;
+    for note in &notes {
         eprintln!("note: {note}");
     }
     let client = args.reach.client(Role::Submitter)?;
-    let returns: Vec<Return> = sheet
-        .returns
-        .iter()
-        .map(|placed| placed.ret.clone())
-        .collect();
     let bar = progress(returns.len(), "returns");
     let mut shown = 0;
     let summary = client
@@ -62,7 +49,7 @@ pub(crate) async fn run(args: SubmitArgs) -> Outcome {
             if args.reach.json {
                 print_json(&returns[index], answer);
             } else if shown < MAX_SHOWN {
-                shown += usize::from(bar.suspend(|| print_refusal(&sheet.returns[index], answer)));
+                shown += usize::from(bar.suspend(|| print_refusal(&returns[index], answer)));
             }
         })
         .await?;
@@ -73,31 +60,6 @@ pub(crate) async fn run(args: SubmitArgs) -> Outcome {
     } else {
         exit::OK
     })
-}
-
-/// The faults of the file, and what the service says of the rest when it can be asked: it only validates, nothing is written.
-async fn all_problems(args: &SubmitArgs, sheet: &Sheet) -> Vec<Problem> {
-    let mut told = Vec::new();
-    if let Ok(client) = args.reach.client(Role::Submitter) {
-        let returns: Vec<Return> = sheet
-            .returns
-            .iter()
-            .map(|placed| placed.ret.clone())
-            .collect();
-        let asked = client.submit_all(&returns, true, |index, answer| {
-            if let Answer::Rejection(rejection) = answer {
-                let problem = |p: &proto::Problem| Problem {
-                    code: p.code.clone().into(),
-                    field: p.field.clone(),
-                    description: p.description.clone(),
-                };
-                told.extend(rejection.problems.iter().map(|p| (index, problem(p))));
-            }
-        });
-        // Without a service there are the faults of the file alone.
-        let _ = asked.await;
-    }
-    sheet.with_told(told)
 }
 
 /// A bar on standard error; invisible where that is not a terminal.
@@ -134,15 +96,16 @@ fn print_json(ret: &Return, answer: &Answer) {
 }
 
 /// Prints what was refused; says whether it was.
-fn print_refusal(placed: &Placed, answer: &Answer) -> bool {
+fn print_refusal(ret: &Return, answer: &Answer) -> bool {
     use qipp_api::proto::intake::v1::Decision;
-    let ret = &placed.ret;
     match answer {
         Answer::Rejection(rejection) => {
             eprintln!("{} {}: refused", ret.org_code, ret.period);
             for problem in &rejection.problems {
-                let place = placed.place(&problem.field);
-                eprintln!("  {} at {place}: {}", problem.code, problem.description);
+                eprintln!(
+                    "  {} at {}: {}",
+                    problem.code, problem.field, problem.description
+                );
             }
             true
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::FutureExt as _;
 use qipp_access::Role;
+use qipp_api::error::ApiError;
 use qipp_api::proto::alerts::v1::alert_event::Event;
 use qipp_api::proto::alerts::v1::{
     AlertFilter, ListAlertsRequest, WatchAlertsRequest, WatchAlertsResponse,
@@ -17,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Code, Status};
 
 use crate::cli::Reach;
-use crate::client::{Client, unreachable};
+use crate::client::{Client, spread, unreachable};
 use crate::exit::{self, Failure, Outcome};
 use crate::output::{json_line, line, plain, quietly, word};
 use crate::verbs::query::alerts::FilterArgs;
@@ -149,7 +150,8 @@ impl Watch {
                     status.message()
                 );
             }
-            tokio::time::sleep(self.pause).await;
+            let asked = ApiError::from_status(&status).retry_after;
+            tokio::time::sleep(spread(asked.unwrap_or_default().max(self.pause))).await;
             self.pause = (self.pause * 2).min(LAST_PAUSE);
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use qipp_api::proto::events::v1::{Cut, Position};
+use crate::proto::events::v1::{Cut, Position};
 
 const EMPTY: &str = "-";
 /// Longer than any cut of a nation; a header or query that is longer is not one of ours.
@@ -74,7 +74,7 @@ pub fn from_json(text: &str) -> Option<Cut> {
     if !text.starts_with('{') || text.len() > MAX_LENGTH {
         return None;
     }
-    let bytes = qipp_api::json::from_json_text("qipp.events.v1.Cut", text.as_bytes()).ok()?;
+    let bytes = crate::json::from_json_text("qipp.events.v1.Cut", text.as_bytes()).ok()?;
     prost::Message::decode(bytes).ok()
 }
 
