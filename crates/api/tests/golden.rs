@@ -179,10 +179,13 @@ fn quality_return() -> ReturnFact {
         status: Status::Final,
         source: "march.csv".into(),
         narrative: "as agreed".into(),
-        body: Body::Quality(vec![
-            observation(whole, Value::Measured(measured(9_512_000, 10_000_000))),
-            observation(part, Value::Missing(Missing::WithheldForQuality)),
-        ]),
+        body: Body::Quality(
+            vec![
+                observation(whole, Value::Measured(measured(9_512_000, 10_000_000))),
+                observation(part, Value::Missing(Missing::WithheldForQuality)),
+            ]
+            .into(),
+        ),
     };
     let precondition = Precondition {
         idempotency_key: "key-1".into(),

@@ -39,6 +39,24 @@ impl<const N: usize> Inline<N> {
     }
 }
 
+/// Reads a code from text that is only borrowed.
+pub(crate) struct CodeVisitor<T>(
+    pub(crate) fn(&str) -> Result<T, CodeError>,
+    pub(crate) &'static str,
+);
+
+impl<T> serde::de::Visitor<'_> for CodeVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
+}
+
 macro_rules! code {
     ($(#[$doc:meta])* $name:ident, $len:literal, $min:literal, $what:literal, $rule:literal, $accept:expr) => {
         $(#[$doc])*
@@ -46,6 +64,10 @@ macro_rules! code {
         pub struct $name(Inline<$len>);
 
         impl $name {
+            /// Before all codes, and none itself: where a range of codes begins.
+            #[allow(dead_code, reason = "not every kind of code is looked up by range")]
+            pub(crate) const LEAST: Self = Self(Inline([0; $len]));
+
             /// Parses the code.
             ///
             /// # Errors
@@ -93,8 +115,7 @@ macro_rules! code {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::new(&text).map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(CodeVisitor(Self::new, $what))
             }
         }
     };

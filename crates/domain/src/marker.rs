@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::code::{CodeError, Inline};
+use crate::code::{CodeError, CodeVisitor, Inline};
 use crate::{MarkerCode, Period};
 
 /// Quality domain of a marker.
@@ -246,8 +246,7 @@ impl Serialize for Breakdown {
 
 impl<'de> Deserialize<'de> for Breakdown {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(CodeVisitor(Self::new, "a breakdown"))
     }
 }
 

@@ -3,6 +3,9 @@
 //! State is kept by key (an organisation, a marker, the reference data), and no key's state depends on facts of another lane. So the
 //! order in which lanes are interleaved does not matter, and a checkpoint can save just the keys that were touched.
 
+mod columns;
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertBook, AlertFact};
 use crate::benchmark::{Benchmarks, NationalValue};
 use crate::reference::{Reference, ReferenceFact, ReferenceHistory};
-use crate::returns::Precondition;
-use crate::returns::{History, Observation, Return, ReturnContent, Revision};
+use crate::returns::{Body, Decision, Precondition, Return};
 use crate::scheme::Scheme;
-use crate::{Dataset, KnownAt, MarkerCode, OrgCode, Period, SchemeId, SeriesKey, Stamp};
+use crate::{KnownAt, MarkerCode, OrgCode, Stamp};
+
+pub use columns::{CellSum, ColumnData, Columns, NO_GROUP, OrgIndex};
+pub use ledger::Ledger;
 
 /// A fact of the returns topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,101 +61,6 @@ pub enum Key {
     Alerts(OrgCode),
 }
 
-/// Returns and schemes of one organisation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ledger {
-    returns: BTreeMap<(Dataset, Period), History<ReturnContent>>,
-    schemes: BTreeMap<SchemeId, History<Scheme>>,
-}
-
-impl Ledger {
-    /// The history of a return.
-    #[must_use]
-    pub fn history(&self, dataset: Dataset, period: Period) -> Option<&History<ReturnContent>> {
-        self.returns.get(&(dataset, period))
-    }
-
-    /// The return that was current at a moment of knowledge.
-    #[must_use]
-    pub fn known(
-        &self,
-        dataset: Dataset,
-        period: Period,
-        at: &KnownAt,
-    ) -> Option<&Revision<ReturnContent>> {
-        self.history(dataset, period)?.known(at)
-    }
-
-    /// Periods of a dataset for which something was known, oldest first.
-    pub fn periods<'a>(
-        &'a self,
-        dataset: Dataset,
-        at: &'a KnownAt,
-    ) -> impl DoubleEndedIterator<Item = Period> + 'a {
-        self.returns
-            .iter()
-            .filter(move |((held, _), history)| *held == dataset && history.known(at).is_some())
-            .map(|((_, period), _)| *period)
-    }
-
-    /// An observation with the revision that it is from.
-    #[must_use]
-    pub fn observation(
-        &self,
-        key: SeriesKey,
-        period: Period,
-        at: &KnownAt,
-    ) -> Option<(&Observation, &Revision<ReturnContent>)> {
-        let revision = self.known(Dataset::Quality, period, at)?;
-        revision
-            .content
-            .observation(key)
-            .map(|observation| (observation, revision))
-    }
-
-    /// The history of a scheme.
-    #[must_use]
-    pub fn scheme_history(&self, id: SchemeId) -> Option<&History<Scheme>> {
-        self.schemes.get(&id)
-    }
-
-    /// The schemes known at a moment, by identifier.
-    pub fn schemes<'a>(
-        &'a self,
-        at: &'a KnownAt,
-    ) -> impl Iterator<Item = &'a Revision<Scheme>> + 'a {
-        self.schemes
-            .values()
-            .filter_map(move |history| history.known(at))
-    }
-
-    /// All histories of returns.
-    pub fn histories(&self) -> impl Iterator<Item = ((Dataset, Period), &History<ReturnContent>)> {
-        self.returns.iter().map(|(key, history)| (*key, history))
-    }
-
-    fn apply(&mut self, stamp: Stamp, by: &str, fact: ReturnFact) {
-        match fact {
-            ReturnFact::Return(ret) => {
-                let history = self
-                    .returns
-                    .entry((ret.content.body.dataset(), ret.period))
-                    .or_default();
-                history.apply(stamp, by, ret.precondition, ret.content);
-            }
-            ReturnFact::Scheme {
-                scheme,
-                precondition,
-            } => {
-                self.schemes
-                    .entry(scheme.id)
-                    .or_default()
-                    .apply(stamp, by, precondition, scheme);
-            }
-        }
-    }
-}
-
 /// Counts, for people and for progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -171,12 +81,16 @@ pub struct Counts {
 }
 
 /// Everything that the log says.
+///
+/// What is large is shared: a clone costs a pointer for each organisation, and state that is changed while a clone is held is copied
+/// first. That is how a checkpoint is written while folding goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Nation {
-    reference: ReferenceHistory,
-    ledgers: BTreeMap<OrgCode, Ledger>,
-    benchmarks: Benchmarks,
-    alerts: BTreeMap<OrgCode, AlertBook>,
+    reference: Arc<ReferenceHistory>,
+    ledgers: BTreeMap<OrgCode, Arc<Ledger>>,
+    benchmarks: Arc<Benchmarks>,
+    alerts: BTreeMap<OrgCode, Arc<AlertBook>>,
+    columns: Columns,
 }
 
 impl Nation {
@@ -195,12 +109,30 @@ impl Nation {
     /// Returns and schemes of an organisation; `None` when it never sent any.
     #[must_use]
     pub fn ledger(&self, org: OrgCode) -> Option<&Ledger> {
-        self.ledgers.get(&org)
+        self.ledgers.get(&org).map(|ledger| &**ledger)
+    }
+
+    /// The current figures by column.
+    #[must_use]
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The same state to be saved: without the columns, which are made again when it is restored.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self {
+            reference: Arc::clone(&self.reference),
+            ledgers: self.ledgers.clone(),
+            benchmarks: Arc::clone(&self.benchmarks),
+            alerts: self.alerts.clone(),
+            columns: Columns::default(),
+        }
     }
 
     /// All ledgers by organisation.
     pub fn ledgers(&self) -> impl Iterator<Item = (OrgCode, &Ledger)> {
-        self.ledgers.iter().map(|(org, ledger)| (*org, ledger))
+        self.ledgers.iter().map(|(org, ledger)| (*org, &**ledger))
     }
 
     /// National values.
@@ -212,19 +144,19 @@ impl Nation {
     /// Alerts of an organisation; `None` when it never had any.
     #[must_use]
     pub fn alerts(&self, org: OrgCode) -> Option<&AlertBook> {
-        self.alerts.get(&org)
+        self.alerts.get(&org).map(|book| &**book)
     }
 
     /// All alert books by organisation.
     pub fn alert_books(&self) -> impl Iterator<Item = (OrgCode, &AlertBook)> {
-        self.alerts.iter().map(|(org, book)| (*org, book))
+        self.alerts.iter().map(|(org, book)| (*org, &**book))
     }
 
     /// Applies the facts of one record and says which keys it touched. Records come in the order of their lane.
     pub fn apply(&mut self, stamp: Stamp, by: &str, facts: Facts) -> Vec<Key> {
         match facts {
             Facts::Reference(facts) => {
-                self.reference.apply(stamp, facts);
+                Arc::make_mut(&mut self.reference).apply(stamp, facts);
                 vec![Key::Reference]
             }
             Facts::Returns(facts) => facts
@@ -235,12 +167,12 @@ impl Nation {
                 .into_iter()
                 .map(|value| {
                     let key = Key::Benchmarks(value.marker);
-                    self.benchmarks.apply(stamp, value);
+                    Arc::make_mut(&mut self.benchmarks).apply(stamp, value);
                     key
                 })
                 .collect(),
             Facts::Alerts(org, facts) => {
-                let book = self.alerts.entry(org).or_default();
+                let book = Arc::make_mut(self.alerts.entry(org).or_default());
                 for fact in facts {
                     book.apply(stamp, fact);
                 }
@@ -250,11 +182,35 @@ impl Nation {
     }
 
     fn apply_return(&mut self, stamp: Stamp, by: &str, fact: ReturnFact) -> Key {
-        let org = match &fact {
-            ReturnFact::Return(ret) => ret.org,
-            ReturnFact::Scheme { scheme, .. } => scheme.org,
-        };
-        self.ledgers.entry(org).or_default().apply(stamp, by, fact);
+        let org = fact.org();
+        let ledger = Arc::make_mut(self.ledgers.entry(org).or_default());
+        match fact {
+            ReturnFact::Return(ret) => {
+                let Return {
+                    period,
+                    mut content,
+                    precondition,
+                    ..
+                } = ret;
+                let history = ledger.history_mut(content.body.dataset(), period);
+                let decision = history.decide_before(stamp.offset, &precondition, &content);
+                if let (Decision::Accepted(_), Body::Quality(now)) = (decision, &mut content.body)
+                    && history.is_new(stamp)
+                {
+                    let before = history.latest().and_then(|held| match &held.content.body {
+                        Body::Quality(before) => Some(before),
+                        Body::Savings(_) => None,
+                    });
+                    self.columns.replace(org, period, before, now);
+                    self.columns.note(stamp, org, period);
+                }
+                history.apply_decided(decision, stamp, by, precondition, content);
+            }
+            ReturnFact::Scheme {
+                scheme,
+                precondition,
+            } => ledger.apply_scheme(stamp, by, scheme, precondition),
+        }
         Key::Ledger(org)
     }
 
@@ -262,17 +218,30 @@ impl Nation {
     pub fn restore(&mut self, saved: Saved) {
         match saved {
             Saved::Reference(facts) => {
-                self.reference = ReferenceHistory::default();
+                let mut reference = ReferenceHistory::default();
                 for (stamp, facts) in facts {
-                    self.reference.apply(stamp, facts);
+                    reference.apply(stamp, facts);
                 }
+                self.reference = Arc::new(reference);
             }
-            Saved::Ledger(org, ledger) => {
+            Saved::Ledger(org, mut ledger) => {
+                let columns = &mut self.columns;
+                let held = Arc::make_mut(&mut ledger);
+                held.share_shapes(|observations| drop(columns.share(observations)));
+                for ((_, _), history) in held.histories() {
+                    if let Some(revision) = history.latest() {
+                        columns.forget(revision.stamp);
+                    }
+                }
+                for (period, observations) in held.current() {
+                    columns.replace(org, period, None, &mut observations.clone());
+                }
                 self.ledgers.insert(org, ledger);
             }
             Saved::Benchmarks(values) => {
+                let benchmarks = Arc::make_mut(&mut self.benchmarks);
                 for (stamp, value) in values {
-                    self.benchmarks.apply(stamp, value);
+                    benchmarks.apply(stamp, value);
                 }
             }
             Saved::Alerts(org, book) => {
@@ -295,9 +264,10 @@ impl Nation {
                 }
                 Some(Saved::Reference(records))
             }
-            Key::Ledger(org) => self
-                .ledger(org)
-                .map(|ledger| Saved::Ledger(org, ledger.clone())),
+            Key::Ledger(org) => {
+                let ledger = self.ledgers.get(&org)?;
+                Some(Saved::Ledger(org, Arc::clone(ledger)))
+            }
             Key::Benchmarks(marker) => Some(Saved::Benchmarks(
                 self.benchmarks
                     .of_marker(marker)
@@ -305,9 +275,10 @@ impl Nation {
                     .cloned()
                     .collect(),
             )),
-            Key::Alerts(org) => self
-                .alerts(org)
-                .map(|book| Saved::Alerts(org, book.clone())),
+            Key::Alerts(org) => {
+                let book = self.alerts.get(&org)?;
+                Some(Saved::Alerts(org, Arc::clone(book)))
+            }
         }
     }
 
@@ -344,8 +315,8 @@ impl Nation {
             ..Counts::default()
         };
         for ledger in self.ledgers.values() {
-            counts.schemes += ledger.schemes.len() as u64;
-            for history in ledger.returns.values() {
+            counts.schemes += ledger.scheme_count() as u64;
+            for (_, history) in ledger.histories() {
                 counts.returns += u64::from(!history.revisions().is_empty());
                 counts.revisions += history.revisions().len() as u64;
                 counts.values += history
@@ -363,9 +334,9 @@ pub enum Saved {
     /// Records of reference facts.
     Reference(Vec<(Stamp, Vec<ReferenceFact>)>),
     /// Returns and schemes.
-    Ledger(OrgCode, Ledger),
+    Ledger(OrgCode, Arc<Ledger>),
     /// National values of a marker.
     Benchmarks(Vec<(Stamp, NationalValue)>),
     /// Alerts.
-    Alerts(OrgCode, AlertBook),
+    Alerts(OrgCode, Arc<AlertBook>),
 }

@@ -22,6 +22,11 @@ const FIRST_YEAR: i16 = 1990;
 const LAST_YEAR: i16 = 2100;
 
 impl Period {
+    /// The first month of the calendar, 1990-01.
+    pub const FIRST: Self = Self(0);
+    /// The last month of the calendar, 2100-12.
+    pub const LAST: Self = Self(111 * 12 - 1);
+
     /// The month `month` (1 to 12) of `year`.
     ///
     /// # Errors

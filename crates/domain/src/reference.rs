@@ -5,6 +5,7 @@
 
 mod check;
 mod facts;
+mod grouping;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use tree::MAX_DEPTH;
 pub use facts::{
     Community, Edge, Obligation, Organisation, ReferenceFact, RuleSet, RuleSetting, Succession,
 };
+pub use grouping::{Grouping, TreeGrouping};
 pub use tree::Tree;
 
 /// The picture that the facts known at a moment give.
@@ -32,6 +34,7 @@ pub struct Reference {
     deadlines: BTreeMap<(Dataset, Period), Date>,
     obligations: BTreeMap<(OrgCode, Dataset), BTreeMap<Period, Obligation>>,
     rule_set: Option<RuleSet>,
+    memo: grouping::Remembered,
 }
 
 impl Reference {
@@ -133,7 +136,14 @@ impl Reference {
 
     /// The organisations that follow `org`, in order of their code.
     pub fn successors(&self, org: OrgCode) -> impl Iterator<Item = &Succession> {
-        self.successions.iter().filter(move |s| s.org == org)
+        let first = Succession {
+            org,
+            successor: OrgCode::LEAST,
+            date: Date::MIN,
+        };
+        self.successions
+            .range(first..)
+            .take_while(move |s| s.org == org)
     }
 
     /// Who counts for `org` when history is read as it is on a day: the end of its chain of successors. A split (several successors
@@ -201,6 +211,7 @@ impl Reference {
 
     /// Applies a fact.
     pub fn apply(&mut self, fact: &ReferenceFact) {
+        self.memo.forget();
         match fact {
             ReferenceFact::Organisation(organisation) => {
                 let closed = self
@@ -290,7 +301,8 @@ impl ReferenceHistory {
     /// The picture that the facts known at a moment give. Cheap for the latest; otherwise the facts are folded again.
     #[must_use]
     pub fn known(&self, at: &KnownAt) -> Arc<Reference> {
-        if *at == KnownAt::Latest || self.facts.iter().all(|(stamp, _)| at.covers(*stamp)) {
+        // They all come by one lane, in which neither offsets nor times go back: who knew the last one knew all.
+        if self.facts.last().is_none_or(|(last, _)| at.covers(*last)) {
             return Arc::clone(&self.latest);
         }
         let mut reference = Reference::default();

@@ -6,11 +6,14 @@
 
 mod changes;
 mod history;
+mod observations;
 
 use serde::{Deserialize, Serialize};
 
 pub use changes::{Change, changes};
+pub(crate) use history::Alias;
 pub use history::{Decision, History, Precondition, Revision};
+pub use observations::{Column, Observations, PackError, Shape};
 
 use crate::marker::SeriesKey;
 use crate::{OrgCode, Pence, Period, Quantity, SchemeId};
@@ -155,12 +158,12 @@ pub struct SavingsLine {
 }
 
 /// What a return says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Lines by scheme, in order of the scheme's identifier.
     Savings(Vec<SavingsLine>),
     /// Observations in order of their key.
-    Quality(Vec<Observation>),
+    Quality(Observations),
 }
 
 impl Body {
@@ -190,7 +193,7 @@ impl Body {
 }
 
 /// The content of a return: two returns with equal content say the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnContent {
     /// How firm.
     pub status: Status,
@@ -205,14 +208,11 @@ pub struct ReturnContent {
 impl ReturnContent {
     /// The observation of a series.
     #[must_use]
-    pub fn observation(&self, key: SeriesKey) -> Option<&Observation> {
-        let Body::Quality(observations) = &self.body else {
-            return None;
-        };
-        observations
-            .binary_search_by(|o| o.key.cmp(&key))
-            .ok()
-            .map(|i| &observations[i])
+    pub fn observation(&self, key: SeriesKey) -> Option<Observation> {
+        match &self.body {
+            Body::Quality(observations) => observations.get(key),
+            Body::Savings(_) => None,
+        }
     }
 }
 

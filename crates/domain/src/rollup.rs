@@ -3,13 +3,14 @@
 //! A [`Partial`] is a mergeable sum, so that a shard can own some organisations and answers merge. Percentages are never averaged,
 //! parts (a specialty) are never added to the whole, and a missing figure is counted as missing, never as zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
 use crate::marker::{Breakdown, RollUp};
-use crate::nation::Nation;
-use crate::reference::{Reference, Tree};
+use crate::nation::{CellSum, Ledger, NO_GROUP, Nation};
+use crate::reference::{Reference, Tree, TreeGrouping};
 use crate::returns::{Body, Measured, Observation, ReturnContent, Revision, Status, Value};
 use crate::{Dataset, KnownAt, MarkerCode, Missing, OrgCode, Period, SeriesKey, Slug, Stamp};
 
@@ -28,14 +29,6 @@ impl Structure {
         match self {
             Self::AsItWas => period.last_day(),
             Self::AsItIs(day) => day,
-        }
-    }
-
-    /// The organisation that `org` counts for.
-    fn counts_for(self, org: OrgCode, reference: &Reference) -> OrgCode {
-        match self {
-            Self::AsItWas => org,
-            Self::AsItIs(day) => reference.heir(org, day),
         }
     }
 }
@@ -80,6 +73,12 @@ pub struct Query<'a> {
     pub structure: Structure,
     /// Name the returns that each figure came from.
     pub sources: bool,
+}
+
+impl Query<'_> {
+    fn wants(&self, month: Period) -> bool {
+        self.from.is_none_or(|from| from <= month) && self.to.is_none_or(|to| month <= to)
+    }
 }
 
 /// One figure of one group: the order is that of the answer.
@@ -132,6 +131,16 @@ impl Partial {
         self.sources.extend(other.sources);
     }
 
+    fn of_sum(sum: &CellSum, simulated: bool, adds: bool) -> Self {
+        Self {
+            measured: sum.measured().filter(|_| adds),
+            organisations: sum.organisations,
+            missing: sum.missing,
+            simulated: simulated && sum.organisations > 0,
+            sources: Vec::new(),
+        }
+    }
+
     fn of(observation: &Observation, roll_up: RollUp) -> Self {
         match observation.value {
             Value::Missing(_) => Self {
@@ -161,104 +170,197 @@ pub fn add(a: Measured, b: Measured) -> Measured {
     }
 }
 
-/// Rolls up every organisation of the tree for which `includes` holds.
-#[must_use]
-pub fn roll_up(
-    nation: &Nation,
-    reference: &Reference,
-    at: &KnownAt,
-    query: &Query<'_>,
-    includes: impl Fn(OrgCode) -> bool,
-) -> BTreeMap<CellKey, Partial> {
-    let mut cells: BTreeMap<CellKey, Partial> = BTreeMap::new();
-    for (org, ledger) in nation.ledgers().filter(|(org, _)| includes(*org)) {
-        for period in ledger.periods(Dataset::Quality, at) {
-            let wanted = query.from.is_none_or(|from| from <= period)
-                && query.to.is_none_or(|to| period <= to);
-            let Some(group) = wanted
-                .then(|| group_of(org, period, reference, query))
-                .flatten()
-            else {
-                continue;
-            };
-            if let Some(revision) = ledger.known(Dataset::Quality, period, at) {
-                add_return(&mut cells, org, period, group, revision, reference, query);
+/// Rolls up every organisation of the tree, month by month: cells come in the order of their keys, and a month is added up when its
+/// first cell is asked for.
+///
+/// The current state, and one of a short while ago, are added up from the columns: some nanoseconds an organisation and month. Older
+/// moments of knowledge, and figures that name their sources, are read from the ledgers: some hundred nanoseconds.
+pub fn roll_up<'a>(
+    nation: &'a Nation,
+    reference: &'a Reference,
+    at: &'a KnownAt,
+    query: Query<'a>,
+) -> impl Iterator<Item = (CellKey, Partial)> + 'a {
+    let series = wanted_series(nation, &query);
+    let changed = changed_since(nation, at).filter(|_| !query.sources);
+    let mut group_of: Option<(Arc<TreeGrouping>, Vec<u32>)> = None;
+    let months = match &changed {
+        Some(changed) => months_of_columns(nation, &series, changed, &query),
+        None => months_of_ledgers(nation, at, &query),
+    };
+    months.into_iter().flat_map(move |period| {
+        let heirs_on = match query.structure {
+            Structure::AsItWas => None,
+            Structure::AsItIs(day) => Some(day),
+        };
+        let day = query.structure.day(period);
+        let grouping = reference.grouping(query.tree, query.level, day, heirs_on);
+        let month = Month {
+            nation,
+            reference,
+            at,
+            query: &query,
+            period,
+            grouping: &grouping,
+        };
+        let Some(changed) = &changed else {
+            return month.from_ledgers(nation.ledgers());
+        };
+        let (_, groups) = match group_of.take() {
+            Some((held, groups)) if Arc::ptr_eq(&held, &grouping) => {
+                group_of.insert((held, groups))
+            }
+            _ => {
+                let groups = grouping.groups_of(nation.columns().organisations());
+                group_of.insert((Arc::clone(&grouping), groups))
+            }
+        };
+        // What the columns say too new is read from the ledgers instead.
+        match changed.get(&period) {
+            None => month.from_columns(&series, groups),
+            Some(orgs) => {
+                let mut groups = groups.clone();
+                for org in orgs {
+                    if let Some(index) = nation.columns().index_of(*org) {
+                        groups[index as usize] = NO_GROUP;
+                    }
+                }
+                let mut cells = month.from_columns(&series, &groups);
+                let ledgers = orgs.iter().filter_map(|o| Some((*o, nation.ledger(*o)?)));
+                for (key, partial) in month.from_ledgers(ledgers) {
+                    cells.entry(key).or_default().merge(partial);
+                }
+                cells
             }
         }
-    }
-    cells
+    })
 }
 
-/// The group that an organisation counts for in a month: `None` when it does not stand in the tree, `Some(None)` when it stands in
-/// the tree with nothing of the level above it.
-#[allow(
-    clippy::option_option,
-    reason = "outside the tree and outside every group are different answers"
-)]
-fn group_of(
-    org: OrgCode,
-    period: Period,
-    reference: &Reference,
-    query: &Query<'_>,
-) -> Option<Option<OrgCode>> {
-    let counted = query.structure.counts_for(org, reference);
-    let mut group = None;
-    let mut in_tree = false;
-    for above in query.tree.upwards(counted, query.structure.day(period)) {
-        if group.is_none()
-            && reference
-                .organisation(above)
-                .is_some_and(|o| o.kind == query.level)
-        {
-            group = Some(above);
-        }
-        in_tree |= above == query.tree.root;
+/// The organisations whose returns of a month are other than they were at the moment of knowledge; `None` when that is too long ago.
+fn changed_since(nation: &Nation, at: &KnownAt) -> Option<BTreeMap<Period, BTreeSet<OrgCode>>> {
+    let changed = match at {
+        KnownAt::Latest => Vec::new(),
+        KnownAt::Cut(cut) => nation.columns().changed_since(cut)?,
+        KnownAt::Time(_) => return None,
+    };
+    let mut by_month: BTreeMap<Period, BTreeSet<OrgCode>> = BTreeMap::new();
+    for (org, period) in changed {
+        by_month.entry(period).or_default().insert(org);
     }
-    in_tree.then_some(group)
+    Some(by_month)
 }
 
-fn add_return(
-    cells: &mut BTreeMap<CellKey, Partial>,
-    org: OrgCode,
-    period: Period,
-    group: Option<OrgCode>,
-    revision: &Revision<ReturnContent>,
-    reference: &Reference,
+fn wanted_series(nation: &Nation, query: &Query<'_>) -> Vec<SeriesKey> {
+    nation
+        .columns()
+        .series()
+        .filter(|key| query.marker.is_none_or(|marker| key.marker == marker))
+        .filter(|key| query.parts.wants(key.breakdown))
+        .collect()
+}
+
+fn months_of_columns(
+    nation: &Nation,
+    series: &[SeriesKey],
+    changed: &BTreeMap<Period, BTreeSet<OrgCode>>,
     query: &Query<'_>,
-) {
-    let Body::Quality(observations) = &revision.content.body else {
-        return;
-    };
-    // Observations are in the order of their key: all of one marker stand together.
-    let observations = match query.marker {
-        None => observations.as_slice(),
-        Some(marker) => {
-            let from = observations.partition_point(|o| o.key.marker < marker);
-            let to = observations.partition_point(|o| o.key.marker <= marker);
-            &observations[from..to]
-        }
-    };
-    for observation in observations
+) -> BTreeSet<Period> {
+    let columns = series
         .iter()
-        .filter(|o| query.parts.wants(o.key.breakdown))
-    {
-        let definition = reference.marker(observation.key.marker, observation.definition_version);
-        let mut partial = Partial::of(observation, definition.map_or(RollUp::None, |d| d.roll_up));
-        if query.sources {
-            partial.sources.push(Source {
-                org,
-                revision: revision.number,
-                stamp: revision.stamp,
-            });
+        .flat_map(|key| nation.columns().of_series(*key));
+    let months = columns.flat_map(|column| column.months());
+    let months = months.chain(changed.keys().copied());
+    months.filter(|month| query.wants(*month)).collect()
+}
+
+fn months_of_ledgers(nation: &Nation, at: &KnownAt, query: &Query<'_>) -> BTreeSet<Period> {
+    let ledgers = nation.ledgers();
+    let months = ledgers.flat_map(|(_, ledger)| ledger.periods(Dataset::Quality, at));
+    months.filter(|month| query.wants(*month)).collect()
+}
+
+/// One month of a roll-up.
+struct Month<'a> {
+    nation: &'a Nation,
+    reference: &'a Reference,
+    at: &'a KnownAt,
+    query: &'a Query<'a>,
+    period: Period,
+    grouping: &'a TreeGrouping,
+}
+
+impl Month<'_> {
+    fn key(&self, group: u32, key: SeriesKey) -> Option<CellKey> {
+        let group = self.grouping.groups().get(group as usize)?;
+        Some(CellKey {
+            period: self.period,
+            group: *group,
+            key,
+        })
+    }
+
+    fn from_columns(&self, series: &[SeriesKey], group_of: &[u32]) -> BTreeMap<CellKey, Partial> {
+        let mut cells: BTreeMap<CellKey, Partial> = BTreeMap::new();
+        let mut sums = vec![CellSum::default(); self.grouping.groups().len()];
+        for key in series {
+            for data in self.nation.columns().of_series(*key) {
+                sums.fill(CellSum::default());
+                data.add_up(self.period, group_of, &mut sums);
+                let adds = adds_up(self.reference, *key, data.column.definition_version);
+                for (group, sum) in (0_u32..).zip(&sums).filter(|(_, sum)| !sum.is_empty()) {
+                    if let Some(cell) = self.key(group, *key) {
+                        let partial = Partial::of_sum(sum, data.column.simulated, adds);
+                        cells.entry(cell).or_default().merge(partial);
+                    }
+                }
+            }
         }
         cells
-            .entry(CellKey {
-                period,
-                group,
-                key: observation.key,
-            })
-            .or_default()
-            .merge(partial);
+    }
+
+    fn from_ledgers<'l>(
+        &self,
+        ledgers: impl Iterator<Item = (OrgCode, &'l Ledger)>,
+    ) -> BTreeMap<CellKey, Partial> {
+        let mut cells = BTreeMap::new();
+        for (org, ledger) in ledgers {
+            let known = ledger.known(Dataset::Quality, self.period, self.at);
+            if let (Some(group), Some(revision)) = (self.grouping.group_of(org), known) {
+                self.add_return(&mut cells, org, group, revision);
+            }
+        }
+        cells
+    }
+
+    fn add_return(
+        &self,
+        cells: &mut BTreeMap<CellKey, Partial>,
+        org: OrgCode,
+        group: u32,
+        revision: &Revision<ReturnContent>,
+    ) {
+        let Body::Quality(observations) = &revision.content.body else {
+            return;
+        };
+        let query = self.query;
+        let wanted = |o: &Observation| {
+            query.marker.is_none_or(|marker| o.key.marker == marker)
+                && query.parts.wants(o.key.breakdown)
+        };
+        for observation in observations.iter().filter(wanted) {
+            let Some(key) = self.key(group, observation.key) else {
+                continue;
+            };
+            let mut partial = Partial::of(&observation, roll_up_of(&observation, self.reference));
+            if query.sources {
+                partial.sources.push(Source {
+                    org,
+                    revision: revision.number,
+                    stamp: revision.stamp,
+                });
+            }
+            cells.entry(key).or_default().merge(partial);
+        }
     }
 }
 
@@ -295,11 +397,18 @@ pub fn series(
 ) -> Vec<SeriesPoint> {
     let members: Vec<OrgCode> = match structure {
         Structure::AsItWas => vec![org],
-        Structure::AsItIs(day) => nation
-            .ledgers()
-            .map(|(o, _)| o)
-            .filter(|o| *o == org || reference.heir(*o, day) == org)
-            .collect(),
+        Structure::AsItIs(day) => {
+            // Only who is followed by somebody can have an heir.
+            let followed: BTreeSet<OrgCode> = reference.successions().map(|s| s.org).collect();
+            let merged = followed
+                .into_iter()
+                .filter(|o| reference.heir(*o, day) == org);
+            merged
+                .chain([org])
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
+        }
     };
     months
         .map(|period| point(nation, reference, at, &members, key, period))
@@ -332,7 +441,7 @@ fn point(
         };
         if matches!(observation.value, Value::Measured(_)) {
             figures += 1;
-            can_add &= roll_up_of(observation, reference) != RollUp::None;
+            can_add &= roll_up_of(&observation, reference) != RollUp::None;
         }
         result.value = match (result.value, observation.value) {
             (Value::Measured(a), Value::Measured(b)) => Value::Measured(add(a, b)),
@@ -365,27 +474,53 @@ fn roll_up_of(observation: &Observation, reference: &Reference) -> RollUp {
         .map_or(RollUp::None, |definition| definition.roll_up)
 }
 
-/// The sum of a marker over the organisations of a kind that returned it for a month: the national value before it is published.
-#[must_use]
-pub fn national_value(
-    nation: &Nation,
-    reference: &Reference,
-    at: &KnownAt,
-    marker: MarkerCode,
-    peer_group: Slug,
-    period: Period,
-) -> Partial {
-    let mut sum = Partial::default();
-    let peers = nation.ledgers().filter(|(org, _)| {
-        reference
-            .organisation(*org)
-            .is_some_and(|o| o.kind == peer_group)
-    });
-    for (_, ledger) in peers {
-        if let Some((observation, _)) = ledger.observation(SeriesKey::whole(marker), period, at) {
-            // The national value of a marker that can't be added up (a median) is not a sum, so there is none.
-            sum.merge(Partial::of(observation, roll_up_of(observation, reference)));
+fn adds_up(reference: &Reference, key: SeriesKey, definition_version: u32) -> bool {
+    reference
+        .marker(key.marker, definition_version)
+        .is_some_and(|definition| definition.roll_up != RollUp::None)
+}
+
+/// The organisations of a kind, to be asked for many national values.
+#[derive(Debug)]
+pub struct Peers {
+    group_of: Vec<u32>,
+}
+
+impl Peers {
+    /// The organisations of this kind that ever sent a quality return.
+    #[must_use]
+    pub fn new(nation: &Nation, reference: &Reference, kind: Slug) -> Self {
+        let kinds = reference.kinds();
+        let wanted = kinds.groups().iter().position(|held| *held == kind);
+        let wanted = wanted.and_then(|group| u32::try_from(group).ok());
+        let orgs = nation.columns().organisations().iter();
+        let group_of = orgs.map(|org| match kinds.group_of(*org) {
+            Some(group) if Some(group) == wanted => 0,
+            _ => NO_GROUP,
+        });
+        Self {
+            group_of: group_of.collect(),
         }
     }
-    sum
+
+    /// The sum of a marker over these organisations for a month, as it is now: the national value before it is published. The value of
+    /// a marker that can't be added up (a median) is not a sum, so there is none.
+    #[must_use]
+    pub fn national_value(
+        &self,
+        nation: &Nation,
+        reference: &Reference,
+        marker: MarkerCode,
+        period: Period,
+    ) -> Partial {
+        let key = SeriesKey::whole(marker);
+        let mut total = Partial::default();
+        for data in nation.columns().of_series(key) {
+            let mut sum = [CellSum::default()];
+            data.add_up(period, &self.group_of, &mut sum);
+            let adds = adds_up(reference, key, data.column.definition_version);
+            total.merge(Partial::of_sum(&sum[0], data.column.simulated, adds));
+        }
+        total
+    }
 }

@@ -135,13 +135,9 @@ pub fn validate_return(
         check_period(period, against.today, &mut problems, &mut warnings);
     }
     let body = body.map(|body| match body {
-        DraftBody::Quality(observations) => Body::Quality(check_quality(
-            observations,
-            period,
-            against,
-            &mut problems,
-            &mut warnings,
-        )),
+        DraftBody::Quality(observations) => Body::Quality(
+            check_quality(observations, period, against, &mut problems, &mut warnings).into(),
+        ),
         DraftBody::Savings(lines) => Body::Savings(check_savings(
             lines,
             period,

@@ -61,7 +61,7 @@ fn a_valid_return_passes_unchanged_but_for_order_and_the_versions_in_force() {
         no_figure("FALLS", Missing::NotCollected),
         amount("WTE", 300),
     ];
-    assert_eq!(ret.content.body, Body::Quality(ordered));
+    assert_eq!(ret.content.body, Body::Quality(ordered.into()));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_version_in_force_is_that_of_the_period_and_not_the_latest() {
     let (ret, _) = validated(&world, of_quality(vec![sent])).unwrap();
     assert_eq!(
         ret.content.body,
-        Body::Quality(vec![figure("AE_4H", 95, 100)])
+        Body::Quality(vec![figure("AE_4H", 95, 100)].into())
     );
     sent.definition_version = 2;
     assert_refused(

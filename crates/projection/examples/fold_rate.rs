@@ -35,7 +35,7 @@ async fn main() -> Result<(), Failure> {
     let records = organisations * months;
     println!("{records} returns of {markers} markers each");
     let directory = tempfile::tempdir()?;
-    let store = StoreConfig::Sled(directory.path().join("store"));
+    let store = StoreConfig::Directory(directory.path().join("store"));
     measure("no checkpoints", &log, StoreConfig::Memory, records).await?;
     measure("checkpoints (sled)", &log, store.clone(), records).await?;
     measure("from a checkpoint", &log, store, records).await
@@ -99,7 +99,10 @@ async fn append(
             simulated: true,
         })
     };
-    let observations = (0..markers).map(observation).collect::<Result<_, _>>()?;
+    let observations = (0..markers)
+        .map(observation)
+        .collect::<Result<Vec<_>, _>>()?
+        .into();
     let facts = Facts::Returns(vec![ReturnFact::Return(Return {
         org,
         period,

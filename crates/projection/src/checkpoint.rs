@@ -1,34 +1,37 @@
 //! A checkpoint as bytes, and what has to hold of them.
 //!
 //! ```text
-//! k <key> <chunk number>   checksum · a piece of the key's state
-//! m                        format · checksum · cut, parked keys, anchors, number and sum of all chunks' checksums
+//! file    "qippsnap" · format (2 bytes) · head · one frame a key, in order · tail
+//! frame   length (4 bytes) · CRC-32 of the body (4 bytes) · body
+//! head    cut, parked keys, anchors, how many records it covers
+//! tail    number of the frames between head and tail, and the sum of their checksums
 //! ```
 //!
-//! Written in one atomic batch: the chunks that differ from those of the last checkpoint, and the summary. So a checkpoint costs an
-//! encoding of every key that was touched (the reference data count as one key: some megabytes for a nation, whenever
-//! they change), but growth at the end of a long history writes only its last chunks.
+//! All numbers are little-endian, bodies are postcard. A checkpoint is the whole state in one file, written in one run and read in one run:
+//! a nation's is some hundred megabytes, and reading it costs less than folding. That it is written whole is paid for by writing it
+//! seldom (`saver.rs`).
 //!
 //! Nothing that does not add up is ever used in part: it is [`Damage`], and the log is folded again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
 
 use qipp_domain::Cut;
-use qipp_domain::nation::{Key, Saved};
+use qipp_domain::nation::{Nation, Saved};
+use qipp_eventlog::Topic;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{key_bytes, key_of_bytes, state_bytes};
+use crate::digest::state_bytes;
 use crate::state::{Anchor, Parked, State};
 
 /// To be raised whenever the bytes of a saved state change their meaning. A test pins them.
-pub(crate) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 2;
 
-/// The most bytes of state in one chunk; `store.rs` relies on it.
-pub(crate) const CHUNK_BYTES: usize = 63 * 1024;
+const MAGIC: &[u8; 8] = b"qippsnap";
 
-const KEY_PREFIX: u8 = b'k';
-const SUMMARY: &[u8] = b"m";
-const CRC_BYTES: usize = 4;
+/// Larger than the state of any key: a length above it is damage, and no reason to ask for that much memory.
+const MOST_BYTES: usize = 1 << 30;
 
 /// What does not hold of a checkpoint.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,285 +41,260 @@ fn damage<T>(what: impl Into<String>) -> Result<T, Damage> {
     Err(Damage(what.into()))
 }
 
-/// The checksums of the chunks that are stored, by key: what the next checkpoint is a difference to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks(BTreeMap<Key, Vec<u32>>);
-
-impl Marks {
-    /// Every key that is stored.
-    pub(crate) fn keys(&self) -> BTreeSet<Key> {
-        self.0.keys().copied().collect()
-    }
-
-    fn chunks(&self) -> u64 {
-        self.0.values().map(|crcs| crcs.len() as u64).sum()
-    }
-
-    fn sum(&self) -> u64 {
-        let all = self.0.values().flatten();
-        all.fold(0, |sum, crc| sum.wrapping_add(u64::from(*crc)))
-    }
-}
-
 #[derive(Debug, Serialize, Deserialize)]
-struct Summary {
+struct Head {
     cut: Cut,
     parked: Vec<Parked>,
     anchors: Vec<Anchor>,
-    chunks: u64,
+    records: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Tail {
+    frames: u64,
     sum: u64,
 }
 
-/// A checkpoint that is ready to be written.
+/// The state at one moment, ready to be written while folding goes on.
 #[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) batch: sled::Batch,
-    pub(crate) cut: Cut,
-    /// Bytes of state that the batch writes.
-    pub(crate) bytes: u64,
+pub(crate) struct Image {
+    nation: Nation,
+    head: Head,
 }
 
-/// Encodes the state of the dirty keys as a difference to what `marks` says is stored, and moves `marks` on.
-pub(crate) fn encode(state: &State, dirty: &BTreeSet<Key>, marks: &mut Marks) -> Encoded {
-    let mut batch = sled::Batch::default();
-    let mut bytes = 0;
-    for key in dirty {
-        let saved = state_bytes(&state.nation, *key).unwrap_or_default();
-        let stored = marks.0.remove(key).unwrap_or_default();
-        let mut crcs = Vec::with_capacity(saved.len() / CHUNK_BYTES + 1);
-        for (number, chunk) in saved.chunks(CHUNK_BYTES).enumerate() {
-            let name = chunk_name(*key, number);
-            let crc = checksum(&name, chunk);
-            if stored.get(number) != Some(&crc) {
-                bytes += chunk.len() as u64;
-                batch.insert(name, sealed(crc, chunk));
+impl Image {
+    /// Costs a pointer for each key.
+    pub(crate) fn of(state: &State) -> Self {
+        Self {
+            nation: state.nation.frozen(),
+            head: Head {
+                cut: state.cut.clone(),
+                parked: state.parked.values().cloned().collect(),
+                anchors: state.anchors.values().copied().collect(),
+                records: state.records,
+            },
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn cut(&self) -> &Cut {
+        &self.head.cut
+    }
+
+    /// Writes the whole checkpoint.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(MAGIC)?;
+        out.write_all(&FORMAT.to_le_bytes())?;
+        write_frame(out, &encoded(&self.head))?;
+        let mut tail = Tail { frames: 0, sum: 0 };
+        for key in self.nation.keys() {
+            if let Some(state) = state_bytes(&self.nation, key) {
+                let crc = write_frame(out, &state)?;
+                tail.frames += 1;
+                tail.sum = tail.sum.wrapping_add(u64::from(crc));
             }
-            crcs.push(crc);
         }
-        for number in crcs.len()..stored.len() {
-            batch.remove(chunk_name(*key, number));
-        }
-        if !crcs.is_empty() {
-            marks.0.insert(*key, crcs);
-        }
+        write_frame(out, &encoded(&tail))?;
+        Ok(())
     }
-    batch.insert(SUMMARY, summary(state, marks));
-    let cut = state.cut.clone();
-    Encoded { batch, cut, bytes }
 }
 
-fn summary(state: &State, marks: &Marks) -> Vec<u8> {
-    let summary = Summary {
-        cut: state.cut.clone(),
-        parked: state.parked.values().cloned().collect(),
-        anchors: state.anchors.values().copied().collect(),
-        chunks: marks.chunks(),
-        sum: marks.sum(),
+fn encoded(part: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(part).expect("it is plain data")
+}
+
+fn write_frame(out: &mut impl Write, body: &[u8]) -> io::Result<u32> {
+    let length = u32::try_from(body.len()).ok();
+    let length = length.filter(|_| body.len() <= MOST_BYTES).ok_or_else(|| {
+        io::Error::other("the state of one key is larger than a checkpoint can hold")
+    })?;
+    let crc = crc32fast::hash(body);
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(&crc.to_le_bytes())?;
+    out.write_all(body)?;
+    Ok(crc)
+}
+
+/// Reads the whole checkpoint.
+pub(crate) fn read(from: &mut impl Read) -> Result<State, Damage> {
+    let mut magic = [0; 8];
+    let mut format = [0; 2];
+    read_all(from, &mut magic)?;
+    read_all(from, &mut format)?;
+    let format = u16::from_le_bytes(format);
+    if &magic != MAGIC {
+        return damage("it is not a checkpoint");
+    }
+    if format != FORMAT {
+        return damage(format!(
+            "it has format {format}, and this version reads {FORMAT}"
+        ));
+    }
+    let mut body = Vec::new();
+    read_frame(from, &mut body)?;
+    let mut state = state_of(decoded(&body, "its head")?)?;
+    let (mut seen, mut last) = (Tail { frames: 0, sum: 0 }, None);
+    // Which frame is the last one is known only when none follows.
+    while let Some(crc) = read_frame_or_end(from, &mut body)? {
+        if let Some((crc, body)) = last.replace((crc, std::mem::take(&mut body))) {
+            state
+                .nation
+                .restore(decoded::<Saved>(&body, "the state of a key")?);
+            seen.frames += 1;
+            seen.sum = seen.sum.wrapping_add(u64::from(crc));
+        }
+    }
+    let Some((_, tail)) = last else {
+        return damage("its tail is missing");
     };
-    let body = postcard::to_stdvec(&summary).expect("a summary is plain data");
-    let mut bytes = FORMAT.to_le_bytes().to_vec();
-    bytes.extend(sealed(checksum(SUMMARY, &body), &body));
-    bytes
-}
-
-fn chunk_name(key: Key, number: usize) -> Vec<u8> {
-    let number =
-        u32::try_from(number).expect("state of one key fits memory, so less than 2^32 chunks");
-    let mut name = vec![KEY_PREFIX];
-    name.extend(key_bytes(key));
-    name.extend(number.to_be_bytes());
-    name
-}
-
-fn checksum(name: &[u8], body: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(name);
-    crc.update(body);
-    crc.finalize()
-}
-
-fn sealed(crc: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(CRC_BYTES + body.len());
-    bytes.extend(crc.to_le_bytes());
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-fn unsealed<'a>(name: &[u8], bytes: &'a [u8]) -> Option<(u32, &'a [u8])> {
-    let (crc, body) = bytes.split_first_chunk::<CRC_BYTES>()?;
-    let crc = u32::from_le_bytes(*crc);
-    (crc == checksum(name, body)).then_some((crc, body))
-}
-
-/// Reads a checkpoint from its entries, taken in order. Puts chunks together as they come.
-#[derive(Debug, Default)]
-pub(crate) struct Loading {
-    state: State,
-    marks: Marks,
-    current: Option<(Key, Vec<u8>)>,
-    summary: Option<Summary>,
-}
-
-impl Loading {
-    /// Takes the next entry.
-    pub(crate) fn take(&mut self, name: &[u8], bytes: &[u8]) -> Result<(), Damage> {
-        match name.split_first() {
-            Some((&KEY_PREFIX, rest)) => self.take_chunk(name, rest, bytes),
-            _ if name == SUMMARY => self.take_summary(bytes),
-            _ => damage(format!("it holds an entry of no known kind, {name:?}")),
-        }
+    if decoded::<Tail>(&tail, "its tail")? != seen {
+        return damage("its pieces are not those that were written together");
     }
+    Ok(state)
+}
 
-    fn take_chunk(&mut self, name: &[u8], rest: &[u8], bytes: &[u8]) -> Result<(), Damage> {
-        let named = rest.split_last_chunk::<4>();
-        let named = named.and_then(|(key, number)| Some((key_of_bytes(key)?, number)));
-        let Some((key, number)) = named else {
-            return damage(format!("it holds state of no known key, {name:?}"));
+fn state_of(head: Head) -> Result<State, Damage> {
+    let anchors = head.anchors.into_iter();
+    let anchors: BTreeMap<u32, Anchor> = anchors.map(|a| (a.stamp.lane, a)).collect();
+    let ends: Cut = anchors
+        .values()
+        .map(|anchor| (anchor.stamp.lane, anchor.stamp.offset + 1))
+        .collect();
+    if ends != head.cut {
+        return damage("its cut is not where its lanes end");
+    }
+    let mut parked: BTreeMap<(Topic, String), Parked> = BTreeMap::new();
+    for key in head.parked {
+        let Some(topic) = key.topic() else {
+            return damage("it parks a key of no known topic");
         };
-        let Some((crc, body)) = unsealed(name, bytes) else {
-            return damage(format!("a checksum of {key:?} does not hold"));
-        };
-        if self.current.as_ref().is_none_or(|(held, _)| *held != key) {
-            self.restore()?;
-            self.current = Some((key, Vec::new()));
-        }
-        let crcs = self.marks.0.entry(key).or_default();
-        if u32::from_be_bytes(*number) as usize != crcs.len() {
-            return damage(format!("a piece of {key:?} is missing"));
-        }
-        crcs.push(crc);
-        if let Some((_, held)) = &mut self.current {
-            held.extend_from_slice(body);
-        }
-        Ok(())
+        parked.insert((topic, key.key.clone()), key);
     }
+    Ok(State {
+        nation: Nation::default(),
+        cut: head.cut,
+        parked,
+        anchors,
+        records: head.records,
+    })
+}
 
-    fn restore(&mut self) -> Result<(), Damage> {
-        let Some((key, bytes)) = self.current.take() else {
-            return Ok(());
-        };
-        match postcard::take_from_bytes::<Saved>(&bytes) {
-            Ok((saved, [])) => self.state.nation.restore(saved),
-            _ => return damage(format!("the state of {key:?} cannot be read")),
-        }
-        Ok(())
+fn decoded<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Damage> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => damage(format!("{what} cannot be read")),
     }
+}
 
-    fn take_summary(&mut self, bytes: &[u8]) -> Result<(), Damage> {
-        let Some((format, rest)) = bytes.split_first_chunk::<2>() else {
-            return damage("its summary is cut off");
-        };
-        let format = u16::from_le_bytes(*format);
-        if format != FORMAT {
-            return damage(format!(
-                "it has format {format}, and this version reads {FORMAT}"
-            ));
-        }
-        let body = unsealed(SUMMARY, rest).map(|(_, body)| postcard::from_bytes(body));
-        match body {
-            Some(Ok(summary)) => self.summary = Some(summary),
-            _ => return damage("its summary cannot be read"),
-        }
-        Ok(())
+fn read_frame(from: &mut impl Read, body: &mut Vec<u8>) -> Result<u32, Damage> {
+    match read_frame_or_end(from, body)? {
+        Some(crc) => Ok(crc),
+        None => damage("it is cut off"),
     }
+}
 
-    /// The whole checkpoint.
-    pub(crate) fn finish(mut self) -> Result<(State, Marks), Damage> {
-        self.restore()?;
-        let Some(summary) = self.summary.take() else {
-            return damage("its summary is missing");
-        };
-        if (summary.chunks, summary.sum) != (self.marks.chunks(), self.marks.sum()) {
-            return damage("its pieces are not those that were written together");
-        }
-        self.adopt(summary)?;
-        Ok((self.state, self.marks))
+fn read_frame_or_end(from: &mut impl Read, body: &mut Vec<u8>) -> Result<Option<u32>, Damage> {
+    let mut length = [0; 4];
+    match read_start(from, &mut length)? {
+        false => return Ok(None),
+        true => read_all(from, &mut length[1..])?,
     }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MOST_BYTES {
+        return damage("a length in it cannot be");
+    }
+    let mut crc = [0; 4];
+    read_all(from, &mut crc)?;
+    body.clear();
+    // As it comes, not as it is announced: a length that is damaged asks for no memory.
+    let read = from.take(length as u64).read_to_end(body);
+    let read = read.map_err(|error| Damage(error.to_string()))?;
+    if read != length {
+        return damage("it is cut off");
+    }
+    let crc = u32::from_le_bytes(crc);
+    if crc != crc32fast::hash(body) {
+        return damage("a checksum in it does not hold");
+    }
+    Ok(Some(crc))
+}
 
-    fn adopt(&mut self, summary: Summary) -> Result<(), Damage> {
-        for anchor in summary.anchors {
-            self.state.anchors.insert(anchor.stamp.lane, anchor);
+/// Reads the first byte of a length; false at the end of the file.
+fn read_start(from: &mut impl Read, length: &mut [u8; 4]) -> Result<bool, Damage> {
+    loop {
+        match from.read(&mut length[..1]) {
+            Ok(count) => return Ok(count == 1),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return damage(error.to_string()),
         }
-        let ends = self.state.anchors.values();
-        let ends: Cut = ends
-            .map(|anchor| (anchor.stamp.lane, anchor.stamp.offset + 1))
-            .collect();
-        if ends != summary.cut {
-            return damage("its cut is not where its lanes end");
-        }
-        self.state.cut = summary.cut;
-        for parked in summary.parked {
-            let Some(topic) = parked.topic() else {
-                return damage("it parks a key of no known topic");
-            };
-            self.state
-                .parked
-                .insert((topic, parked.key.clone()), parked);
-        }
-        Ok(())
     }
+}
+
+fn read_all(from: &mut impl Read, bytes: &mut [u8]) -> Result<(), Damage> {
+    from.read_exact(bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => Damage("it is cut off".into()),
+        _ => Damage(error.to_string()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qipp_domain::nation::{Facts, Nation};
+    use qipp_domain::nation::Facts;
     use qipp_domain::reference::{Organisation, ReferenceFact};
     use qipp_domain::{OrgCode, Slug, Stamp};
 
-    fn register(nation: &mut Nation, offset: u64) {
+    fn written() -> Vec<u8> {
+        let mut state = State::default();
+        let stamp = Stamp {
+            lane: 1 << 16,
+            offset: 4,
+            time_ms: 0,
+        };
         let fact = ReferenceFact::Organisation(Organisation {
-            code: OrgCode::new(&format!("R{offset:05}")).unwrap(),
-            name: "a trust with a name of a usual length".repeat(10),
+            code: OrgCode::new("RJ1").unwrap(),
+            name: "a trust".into(),
             kind: Slug::new("trust").unwrap(),
             opened: None,
             closed: None,
         });
-        let stamp = Stamp {
-            lane: 1 << 16,
-            offset,
-            time_ms: 0,
-        };
-        nation.apply(stamp, "tester", Facts::Reference(vec![fact]));
+        state
+            .nation
+            .apply(stamp, "tester", Facts::Reference(vec![fact]));
+        state.cut.advance_past(stamp.lane, stamp.offset);
+        state.anchors.insert(stamp.lane, Anchor { stamp, crc: 7 });
+        state.records = 1;
+        let mut bytes = Vec::new();
+        Image::of(&state).write(&mut bytes).unwrap();
+        bytes
     }
 
     #[test]
-    fn growth_at_the_end_writes_only_the_last_chunks() {
-        let mut state = State::default();
-        let mut marks = Marks::default();
-        let dirty = BTreeSet::from([Key::Reference]);
-        (0..1000).for_each(|offset| register(&mut state.nation, offset));
-        let first = encode(&state, &dirty, &mut marks);
-        assert!(first.bytes > 5 * CHUNK_BYTES as u64);
-        assert_eq!(encode(&state, &dirty, &mut marks).bytes, 0);
-        register(&mut state.nation, 1000);
-        let grown = encode(&state, &dirty, &mut marks).bytes;
-        // The first chunk holds the number of facts.
-        assert!(grown <= 3 * CHUNK_BYTES as u64, "{grown}");
+    fn what_was_written_is_read_back() {
+        let bytes = written();
+        let state = read(&mut bytes.as_slice()).unwrap();
+        assert_eq!(state.records, 1);
+        let mut again = Vec::new();
+        Image::of(&state).write(&mut again).unwrap();
+        assert_eq!(again, bytes);
     }
 
     #[test]
-    fn keys_are_read_back_from_their_bytes_and_nothing_else_is() {
-        let org = OrgCode::new("RJ1").unwrap();
-        let marker = qipp_domain::MarkerCode::new("AE_4H").unwrap();
-        let keys = [
-            Key::Reference,
-            Key::Ledger(org),
-            Key::Benchmarks(marker),
-            Key::Alerts(org),
-        ];
-        for key in keys {
-            assert_eq!(key_of_bytes(&key_bytes(key)), Some(key));
+    fn no_byte_may_be_missing_added_or_changed() {
+        let bytes = written();
+        for end in 0..bytes.len() {
+            assert!(read(&mut &bytes[..end]).is_err(), "cut off at {end}");
         }
-        for bytes in [
-            &b""[..],
-            b"\x01",
-            b"\x01A\0",
-            b"\x02\0",
-            b"\x02RJ1",
-            b"\x05RJ1\0",
-        ] {
-            assert_eq!(key_of_bytes(bytes), None, "{bytes:?}");
+        for at in 0..bytes.len() {
+            let mut harmed = bytes.clone();
+            harmed[at] ^= 1;
+            assert!(read(&mut harmed.as_slice()).is_err(), "flipped at {at}");
         }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(read(&mut longer.as_slice()).is_err());
+        let mut twice = bytes.clone();
+        twice.extend_from_slice(&bytes[10..]);
+        assert!(read(&mut twice.as_slice()).is_err());
     }
 }

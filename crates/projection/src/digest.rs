@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use qipp_domain::nation::{Key, Nation};
-use qipp_domain::{MarkerCode, OrgCode};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 (hex) over every key in order and the canonical bytes of its state, each preceded by its length.
@@ -43,19 +42,6 @@ pub(crate) fn key_bytes(key: Key) -> Vec<u8> {
     bytes.extend_from_slice(code.as_bytes());
     bytes.push(0);
     bytes
-}
-
-/// The key that has these bytes; `None` when none has.
-pub(crate) fn key_of_bytes(bytes: &[u8]) -> Option<Key> {
-    let (kind, rest) = bytes.split_first()?;
-    let code = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
-    match kind {
-        1 if code.is_empty() => Some(Key::Reference),
-        2 => OrgCode::new(code).ok().map(Key::Ledger),
-        3 => MarkerCode::new(code).ok().map(Key::Benchmarks),
-        4 => OrgCode::new(code).ok().map(Key::Alerts),
-        _ => None,
-    }
 }
 
 /// The canonical bytes of a key's state; `None` when it has none.

@@ -27,7 +27,7 @@ pub enum StoreConfig {
     /// Nowhere: every start folds the log from its beginning.
     Memory,
     /// In this directory, which is made when it is not there. What is damaged is moved to `<directory>.damaged-<n>` beside it.
-    Sled(PathBuf),
+    Directory(PathBuf),
 }
 
 /// How to follow a log.
@@ -37,7 +37,7 @@ pub struct FollowerConfig {
     pub store: StoreConfig,
     /// Reads payloads.
     pub decode: Decoder,
-    /// Checkpoint after this many records; later while a big catch-up would write much more than it reads.
+    /// At least this many records lie between two checkpoints while records come in; more, the larger the state is (`saver.rs`).
     pub checkpoint_every_records: u64,
     /// Checkpoint when nothing has arrived for this long. Zero: whenever the head is reached.
     pub checkpoint_when_idle_for: Duration,

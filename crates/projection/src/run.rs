@@ -10,18 +10,19 @@ use std::time::Duration;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use qipp_domain::Cut;
-use qipp_domain::nation::Key;
 use qipp_eventlog::{LogError, Record, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ProjectionError;
 use crate::follower::{Checkpointed, FollowerConfig, Shared};
-use crate::lane::lane_of;
+use crate::lane::{domain_cut, lane_of};
 use crate::saver::Saver;
 use crate::state::{Decoder, Prepared};
 
 /// Records applied under one hold of the lock: some milliseconds at most, which is what a reader may have to wait.
 const SLICE: usize = 256;
+/// Further behind than this many records, the fold is catching up.
+const CATCHING_UP: u64 = 10_000;
 /// How long to wait before a lane that could not be read is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -41,6 +42,7 @@ pub(crate) fn spawn(
         decode: config.decode,
         idle: config.checkpoint_when_idle_for,
         saver,
+        pausing: false,
         shared,
     };
     let work = move || {
@@ -92,6 +94,8 @@ struct Fold {
     idle: Duration,
     /// Nothing when nothing is to be kept, or once writing has failed.
     saver: Option<Saver>,
+    /// Folding waits for a checkpoint to be written: while it is, whatever changes is copied first, and a catch-up changes all.
+    pausing: bool,
     tails: SelectAll<BoxStream<'static, Arrival>>,
     retrying: BTreeSet<Lane>,
 }
@@ -117,6 +121,7 @@ impl Fold {
                 Wake::Shutdown => Err("it was told to".into()),
                 Wake::Arrived(arrival) => self.arrived(arrival),
                 Wake::Saved(saved) => {
+                    self.pausing = false;
                     self.saved(saved.map(Some));
                     Ok(())
                 }
@@ -154,7 +159,7 @@ impl Fold {
             () = signals.abandoned.cancelled() => Wake::Abandoned,
             () = signals.shutdown.cancelled() => Wake::Shutdown,
             saved = saved => Wake::Saved(saved),
-            arrival = self.tails.next() => Wake::Arrived(arrival),
+            arrival = self.tails.next(), if !self.pausing => Wake::Arrived(arrival),
             () = idle => Wake::Idle,
         }
     }
@@ -166,7 +171,10 @@ impl Fold {
             return closed();
         };
         match event {
-            Some(Ok(batch)) => self.apply(&batch),
+            Some(Ok(batch)) => {
+                self.apply(&batch);
+                self.checkpoint_if_due();
+            }
             Some(Err(error)) => self.tolerate(lane, &error)?,
             None if self.retrying.remove(&lane) => self.follow(lane, RETRY),
             None => return closed(),
@@ -206,21 +214,16 @@ impl Fold {
 
     fn apply(&mut self, batch: &[Record]) {
         for slice in batch.chunks(SLICE) {
-            let bytes = slice.iter().map(|r| r.key.len() + r.payload.len());
-            let bytes: usize = bytes.sum();
             let prepared = slice.iter().map(|r| Prepared::new(r, self.decode));
-            let touched = self.apply_slice(prepared.collect());
+            self.apply_slice(prepared.collect());
             if let Some(saver) = &mut self.saver {
-                saver.note(&touched, slice.len() as u64, bytes as u64);
-                if saver.is_due() {
-                    self.checkpoint();
-                }
+                saver.note(slice.len() as u64);
             }
         }
     }
 
-    fn apply_slice(&mut self, prepared: Vec<Prepared>) -> BTreeSet<Key> {
-        let touched = {
+    fn apply_slice(&mut self, prepared: Vec<Prepared>) {
+        {
             let state = self.shared.state.write();
             let mut state = state.unwrap_or_else(PoisonError::into_inner);
             let touched = state.apply(prepared);
@@ -231,17 +234,34 @@ impl Fold {
             }
             let standing = &self.shared.standing;
             standing.send_modify(|standing| standing.cut.clone_from(&state.cut));
-            touched
-        };
+        }
         self.shared.progress.send_modify(|progress| *progress += 1);
-        touched
+    }
+
+    /// Is so much of the log still to be folded that nobody waits for the next record?
+    fn is_catching_up(&self) -> bool {
+        let head = domain_cut(&self.shared.log.head());
+        let cut = self.shared.standing.borrow().cut.clone();
+        let behind = head
+            .iter()
+            .map(|(lane, next)| next.saturating_sub(cut.next(lane)));
+        behind.sum::<u64>() > CATCHING_UP
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let catching_up = self.is_catching_up();
+        if let Some(saver) = &mut self.saver
+            && saver.is_due(catching_up)
+        {
+            saver.begin(&self.shared.read());
+        }
+        self.pausing = catching_up && self.saver.as_ref().is_some_and(Saver::is_writing);
     }
 
     fn checkpoint(&mut self) {
         if let Some(saver) = &mut self.saver
             && saver.is_behind()
         {
-            // Only this thread writes the state, so readers go on while it is encoded.
             saver.begin(&self.shared.read());
         }
     }

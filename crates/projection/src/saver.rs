@@ -1,36 +1,38 @@
-//! When a checkpoint is made, and making it: encoded by the fold between two batches, written in the background.
+//! When a checkpoint is made, and making it: the fold hands over an image of its state, which is written in the background.
 //!
 //! One is written at a time. When writing fails, no more are made until the next start: the state in memory is sound and the
-//! log is the truth, but what the store holds is in doubt, and opening it will judge.
+//! log is the truth, but the disk is in doubt.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use qipp_domain::Cut;
-use qipp_domain::nation::Key;
 use tokio::task::JoinHandle;
 
-use crate::checkpoint::{self, Encoded, Marks};
+use crate::checkpoint::Image;
 use crate::state::State;
 use crate::store::Store;
 
-/// A checkpoint while catching up may write this many times the bytes that were read since the last one.
+/// While records come in, a checkpoint is made when the state has grown by one part in this many since the last one.
 ///
-/// A checkpoint rewrites the histories of all keys that were touched, and a bulk load touches all of them all the time; at a
-/// fixed number of records its cost would grow with the square of the load.
-const WRITES_PER_READ: u64 = 4;
+/// A checkpoint is the whole state, so a fixed number of records between two of them would cost the square of the log. This way
+/// everything that is ever written is at most some ten times the state, and a restart folds at most a tenth of the log again.
+const PARTS_WHILE_LIVE: u64 = 10;
+
+/// While catching up it is made when the state has doubled: all of them together are at most twice the last one.
+const PARTS_WHILE_CATCHING_UP: u64 = 1;
+
+/// In silence, and at the end, one part in a hundred is enough: less is folded again faster than it is written.
+const PARTS_IN_SILENCE: u64 = 100;
 
 /// What was folded and is not saved yet, and what saves it.
 #[derive(Debug)]
 pub(crate) struct Saver {
     store: Arc<Store>,
-    marks: Marks,
     every_records: u64,
-    dirty: BTreeSet<Key>,
-    records: u64,
-    bytes: u64,
-    /// What the last checkpoint wrote: the best guess of what the next one will.
-    written: u64,
+    /// Records that the last checkpoint covers.
+    covered: u64,
+    /// Records folded since.
+    since: u64,
     writing: Option<Writing>,
 }
 
@@ -41,51 +43,54 @@ struct Writing {
 }
 
 impl Saver {
-    /// Saves to `store`, which holds what `marks` says, of which `dirty` is to be written again.
-    pub(crate) fn new(
-        store: Store,
-        marks: Marks,
-        dirty: BTreeSet<Key>,
-        every_records: u64,
-    ) -> Self {
+    /// Saves to `store`, which holds a checkpoint of so many records; at least `every_records` lie between two.
+    pub(crate) fn new(store: Store, covered: u64, every_records: u64) -> Self {
         Self {
             store: Arc::new(store),
-            marks,
             every_records,
-            dirty,
-            records: 0,
-            bytes: 0,
-            written: 0,
+            covered,
+            since: 0,
             writing: None,
         }
     }
 
-    /// Takes note of what was folded.
-    pub(crate) fn note(&mut self, touched: &BTreeSet<Key>, records: u64, bytes: u64) {
-        self.dirty.extend(touched);
-        self.records += records;
-        self.bytes += bytes;
+    /// Takes note of how much was folded.
+    pub(crate) fn note(&mut self, records: u64) {
+        self.since += records;
     }
 
     /// Is it time, although more records are coming in?
-    pub(crate) fn is_due(&self) -> bool {
-        let pays = self.bytes.saturating_mul(WRITES_PER_READ) >= self.written;
-        self.is_behind() && self.records >= self.every_records && pays
+    pub(crate) fn is_due(&self, catching_up: bool) -> bool {
+        let parts = match catching_up {
+            true => PARTS_WHILE_CATCHING_UP,
+            false => PARTS_WHILE_LIVE,
+        };
+        self.since >= self.every_records && self.has_grown_by(parts)
     }
 
-    /// Is there anything to save, and nothing being saved?
+    /// Is there anything to save that is worth it, and nothing being saved?
     pub(crate) fn is_behind(&self) -> bool {
-        self.records > 0 && self.writing.is_none()
+        self.has_grown_by(PARTS_IN_SILENCE)
     }
 
-    /// Encodes what is not saved and begins to write it. To be called in a runtime, when nothing is being written.
+    fn has_grown_by(&self, parts: u64) -> bool {
+        let grown = self.since.saturating_mul(parts) >= self.covered;
+        self.since > 0 && grown && !self.is_writing()
+    }
+
+    /// Is a checkpoint being written?
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Begins to write the state. To be called in a runtime, when nothing is being written.
     pub(crate) fn begin(&mut self, state: &State) {
         debug_assert!(self.writing.is_none(), "one checkpoint at a time");
-        let Encoded { batch, cut, bytes } = checkpoint::encode(state, &self.dirty, &mut self.marks);
-        self.dirty.clear();
-        (self.records, self.bytes, self.written) = (0, 0, bytes);
+        let image = Image::of(state);
+        (self.covered, self.since) = (state.records, 0);
         let store = Arc::clone(&self.store);
-        let task = tokio::task::spawn_blocking(move || store.persist(batch));
+        let cut = image.cut().clone();
+        let task = tokio::task::spawn_blocking(move || store.persist(&image));
         self.writing = Some(Writing { task, cut });
     }
 

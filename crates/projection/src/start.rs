@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use qipp_eventlog::{EventLog, LogError, Record};
 
-use crate::checkpoint::{Damage, Marks};
+use crate::checkpoint::Damage;
 use crate::error::ProjectionError;
 use crate::follower::FollowerConfig;
 use crate::follower::StoreConfig;
@@ -21,33 +21,26 @@ pub(crate) async fn open(
     log: &dyn EventLog,
     config: &FollowerConfig,
 ) -> Result<(State, Option<Saver>), ProjectionError> {
-    let StoreConfig::Sled(path) = &config.store else {
+    let StoreConfig::Directory(path) = &config.store else {
         return Ok((State::default(), None));
     };
-    let (mut store, mut state, mut marks) = open_store(path.clone()).await?;
+    let (mut store, mut state) = open_store(path.clone()).await?;
     if let Some(damage) = contradiction(log, &state).await? {
         store = blocking(move || store.start_over(&damage)).await?;
-        (state, marks) = (State::default(), Marks::default());
+        state = State::default();
     }
     if heals(log, &state, config.decode).await? {
         tracing::info!(
             "a parked record can be read now: the log is folded again from its beginning"
         );
-        // The store is sound, only outdated: what it holds is written over, and what is no more is removed.
-        let stale = marks.keys();
-        let saver = Saver::new(store, marks, stale, config.checkpoint_every_records);
-        return Ok((State::default(), Some(saver)));
+        // The store is sound, only outdated: the next checkpoint takes its place.
+        state = State::default();
     }
-    let saver = Saver::new(
-        store,
-        marks,
-        Default::default(),
-        config.checkpoint_every_records,
-    );
+    let saver = Saver::new(store, state.records, config.checkpoint_every_records);
     Ok((state, Some(saver)))
 }
 
-async fn open_store(path: PathBuf) -> Result<(Store, State, Marks), ProjectionError> {
+async fn open_store(path: PathBuf) -> Result<(Store, State), ProjectionError> {
     blocking(move || Store::open(Claim::new(&path)?)).await
 }
 

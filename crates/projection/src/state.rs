@@ -151,6 +151,8 @@ pub(crate) struct State {
     pub(crate) cut: Cut,
     pub(crate) parked: BTreeMap<(Topic, String), Parked>,
     pub(crate) anchors: BTreeMap<u32, Anchor>,
+    /// How many records that is.
+    pub(crate) records: u64,
 }
 
 impl State {
@@ -167,6 +169,7 @@ impl State {
             self.digest(record, &mut touched);
             self.cut.advance_past(lane, offset);
             self.anchors.insert(lane, anchor);
+            self.records += 1;
         }
         touched
     }

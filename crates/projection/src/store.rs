@@ -1,29 +1,23 @@
-//! The store of checkpoints: one sled tree, one lock beside it. What is known of sled and relied on here is in this file.
+//! The store of checkpoints: a directory with one file in it, and a lock beside it.
 //!
-//! It is a cache. It never judges what it holds (`checkpoint.rs` does), and what cannot be opened is moved aside, never
-//! repaired and never deleted.
+//! It is a cache. It never judges what it holds (`checkpoint.rs` does), and what cannot be used is moved aside, never
+//! repaired and never deleted. A new checkpoint is written beside the old one and takes its name when it is on the disk, so that there is
+//! always a whole one.
 
-use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, BufReader, BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use crate::checkpoint::{self, CHUNK_BYTES, Damage, Loading, Marks};
+use crate::checkpoint::{self, Damage, Image};
 use crate::error::ProjectionError;
 use crate::state::State;
 
-/// sled writes what is larger than a quarter of a segment to a file of its own, and what it writes is a page of up to 17 values.
-/// Segments are made so large that a page of full chunks stays below that.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-const _: () = assert!(17 * (CHUNK_BYTES + 64) < SEGMENT_BYTES / 4 - 1024);
+const CHECKPOINT: &str = "checkpoint";
+const NEW: &str = "checkpoint.new";
 
-/// Entries are read once and then only written, so a cache is of little use.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-
-/// How long opening waits for sled to let go of a store that was closed a moment ago: its threads do so in their own time.
-const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
+/// What is read and written at a time.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// The right to use a store, held by one follower at a time.
 ///
@@ -70,112 +64,88 @@ impl Claim {
     }
 }
 
-/// An open store.
+/// A store that is held.
 #[derive(Debug)]
 pub(crate) struct Store {
-    db: sled::Db,
     claim: Claim,
 }
 
 impl Store {
-    /// Opens a store and reads all that it holds. What is damaged is moved aside and an empty store opened instead.
-    pub(crate) fn open(claim: Claim) -> Result<(Self, State, Marks), ProjectionError> {
-        match open_and_load(&claim.path)? {
-            Ok((db, state, marks)) => Ok((Self { db, claim }, state, marks)),
-            Err(damage) => Self::replace(claim, &damage),
+    /// Reads the checkpoint of a store; a state without records when there is none. What is damaged is moved aside.
+    pub(crate) fn open(claim: Claim) -> Result<(Self, State), ProjectionError> {
+        match load(&claim.path) {
+            Ok(state) => {
+                let store = Self { claim };
+                store.create()?;
+                Ok((store, state))
+            }
+            Err(damage) => Ok((Self { claim }.start_over(&damage)?, State::default())),
         }
     }
 
-    /// Moves this store aside and opens an empty one in its place.
+    /// Moves what is there aside and goes on with an empty store.
     pub(crate) fn start_over(self, damage: &Damage) -> Result<Self, ProjectionError> {
-        let Self { db, claim } = self;
-        drop(db);
-        Self::replace(claim, damage).map(|(store, _, _)| store)
+        self.claim.set_aside(damage)?;
+        self.create()?;
+        Ok(self)
     }
 
-    fn replace(claim: Claim, damage: &Damage) -> Result<(Self, State, Marks), ProjectionError> {
-        claim.set_aside(damage)?;
-        match open_and_load(&claim.path)? {
-            Ok((db, state, marks)) => Ok((Self { db, claim }, state, marks)),
-            Err(Damage(cause)) => Err(ProjectionError::Store {
-                path: claim.path,
-                cause,
-            }),
-        }
+    fn create(&self) -> Result<(), ProjectionError> {
+        let path = &self.claim.path;
+        std::fs::create_dir_all(path).map_err(|error| failed(path, &error))
     }
 
-    /// Writes the batch whole or not at all, and returns when it is on the disk. Blocks.
-    pub(crate) fn persist(&self, batch: sled::Batch) -> Result<(), String> {
-        // Never flush_async: in this version it deadlocks. Some failures make sled panic instead of answering.
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            self.db.apply_batch(batch)?;
-            self.db.flush()
-        }));
-        match written {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("sled panicked; its message is on standard error".into()),
-        }
+    /// Writes the checkpoint whole or not at all, and returns when it is on the disk. Blocks.
+    pub(crate) fn persist(&self, image: &Image) -> Result<(), String> {
+        let path = &self.claim.path;
+        write(path, image).map_err(|error| {
+            // What is half written takes room and is of no use to anybody.
+            let _ = std::fs::remove_file(path.join(NEW));
+            error.to_string()
+        })
     }
 }
 
-type Loaded = (sled::Db, State, Marks);
+fn write(path: &Path, image: &Image) -> io::Result<()> {
+    let new = path.join(NEW);
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(&new)?);
+    image.write(&mut out)?;
+    out.flush()?;
+    out.get_ref().sync_all()?;
+    drop(out);
+    std::fs::rename(new, path.join(CHECKPOINT))?;
+    File::open(path)?.sync_all()
+}
 
-fn open_and_load(path: &Path) -> Result<Result<Loaded, Damage>, ProjectionError> {
-    // sled takes a file that it can make no sense of for an empty one. So a new store gets a checkpoint of nothing at once,
-    // and one that was there before has to have a checkpoint.
-    let is_new = !path.exists();
-    let db = match open_sled(path)? {
-        Ok(db) => db,
-        Err(damage) => return Ok(Err(damage)),
+fn load(path: &Path) -> Result<State, Damage> {
+    let file = match File::open(path.join(CHECKPOINT)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return empty(path),
+        Err(error) => return Err(Damage(error.to_string())),
     };
-    let loaded = catch_unwind(AssertUnwindSafe(|| match is_new {
-        true => initialise(&db),
-        false => load(&db),
+    // What an older version wrote passes its checksums and may still be state that nothing should be.
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        checkpoint::read(&mut BufReader::with_capacity(BUFFER_BYTES, file))
     }));
-    let loaded = loaded.unwrap_or_else(|_| Err(Damage("reading it panicked".into())));
-    Ok(loaded.map(|(state, marks)| (db, state, marks)))
+    read.unwrap_or_else(|_| Err(Damage("reading it panicked".into())))
 }
 
-fn initialise(db: &sled::Db) -> Result<(State, Marks), Damage> {
-    let (state, mut marks) = (State::default(), Marks::default());
-    let empty = checkpoint::encode(&state, &BTreeSet::new(), &mut marks);
-    let written = db.apply_batch(empty.batch).and_then(|()| db.flush());
-    written.map_err(|error| Damage(error.to_string()))?;
-    Ok((state, marks))
-}
-
-fn load(db: &sled::Db) -> Result<(State, Marks), Damage> {
-    let mut loading = Loading::default();
-    for entry in db.iter() {
-        let (name, bytes) = entry.map_err(|error| Damage(error.to_string()))?;
-        loading.take(&name, &bytes)?;
-    }
-    loading.finish()
-}
-
-fn open_sled(path: &Path) -> Result<Result<sled::Db, Damage>, ProjectionError> {
-    let config = sled::Config::new()
-        .path(path)
-        .segment_size(SEGMENT_BYTES)
-        .cache_capacity(CACHE_BYTES)
-        .use_compression(false)
-        // Nothing is written behind the saver's back: it flushes after every batch.
-        .flush_every_ms(None);
-    let deadline = Instant::now() + RELEASE_DEADLINE;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Err(_) => return Ok(Err(Damage("opening it panicked".into()))),
-            Ok(Ok(db)) => return Ok(Ok(db)),
-            // This is how sled reports that its own lock is held: not by another process, which would hold the claim.
-            Ok(Err(sled::Error::Io(error))) if error.kind() == io::ErrorKind::Other => {}
-            Ok(Err(error)) => return Ok(Err(Damage(error.to_string()))),
+/// No checkpoint is fine where there is nothing else either; a store of another kind is not to be written over.
+fn empty(path: &Path) -> Result<State, Damage> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(Damage(error.to_string())),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| Damage(error.to_string()))?;
+        if entry.file_name() != NEW {
+            return Err(Damage(
+                "it holds files and no checkpoint: it was written by another version, or something is missing".into(),
+            ));
         }
-        if Instant::now() >= deadline {
-            return Err(in_use(path));
-        }
-        std::thread::sleep(Duration::from_millis(5));
     }
+    Ok(State::default())
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -141,7 +141,7 @@ impl Series {
             let point = observation.and_then(|observation| {
                 let tried =
                     instead.filter(|value| value.marker == marker && value.period == period);
-                point(context, kind, period, revision, observation, tried)
+                point(context, kind, period, revision, &observation, tried)
             });
             series.points.extend(point);
         }
@@ -169,20 +169,20 @@ pub(crate) fn quality_returns<'a>(
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = (Period, &'a Revision<ReturnContent>)> {
     let at = context.known_at;
-    ledger
-        .histories()
-        .filter(|((dataset, _), _)| *dataset == Dataset::Quality)
-        .filter_map(move |((_, period), history)| Some((period, history.known(at)?)))
+    ledger.known_returns(Dataset::Quality, at)
 }
 
 /// Every observation of a marker as a whole in a return.
-pub(crate) fn whole_observations(content: &ReturnContent) -> impl Iterator<Item = &Observation> {
+pub(crate) fn whole_observations(
+    content: &ReturnContent,
+) -> impl Iterator<Item = Observation> + '_ {
     let observations = match &content.body {
-        Body::Quality(observations) => observations.as_slice(),
-        Body::Savings(_) => &[],
+        Body::Quality(observations) => Some(observations.iter()),
+        Body::Savings(_) => None,
     };
     observations
-        .iter()
+        .into_iter()
+        .flatten()
         .filter(|held| held.key.breakdown.is_none())
 }
 

@@ -160,7 +160,7 @@ fn all_series(
     for (period, revision) in quality_returns(context, ledger) {
         for observation in whole_observations(&revision.content) {
             let marker = observation.key.marker;
-            if let Some(point) = point(context, kind, period, revision, observation, None) {
+            if let Some(point) = point(context, kind, period, revision, &observation, None) {
                 let empty = || Series {
                     marker,
                     points: Vec::new(),

@@ -47,6 +47,12 @@ pub struct ListAnswer<'a, R> {
 }
 
 impl<R: Paged> ListAnswer<'_, R> {
+    /// Where the page before ended; `None` on the first page.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.page.cursor()
+    }
+
     /// Takes the items of this page out of all items, which come in the order of their cursors, with the token of the next page.
     pub fn take<T>(
         &self,

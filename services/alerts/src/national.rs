@@ -7,7 +7,7 @@ use qipp_domain::benchmark::NationalValue;
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
 use qipp_domain::returns::{Body, ReturnContent, Value};
-use qipp_domain::rollup::national_value;
+use qipp_domain::rollup::Peers;
 use qipp_domain::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Period, SeriesKey, Slug};
 use qipp_rules::{Moment, marker_slip};
 use qipp_serving::Deps;
@@ -74,15 +74,12 @@ pub(crate) fn differing(
     let moment = Moment::at(nation, cut.clone(), today);
     let context = moment.context(nation);
     let mut values = Vec::new();
+    let mut of_kind: BTreeMap<Slug, Peers> = BTreeMap::new();
     for group in groups {
-        let sum = national_value(
-            nation,
-            context.reference,
-            &KnownAt::Latest,
-            group.marker,
-            group.kind,
-            period,
-        );
+        let all = of_kind
+            .entry(group.kind)
+            .or_insert_with(|| Peers::new(nation, context.reference, group.kind));
+        let sum = all.national_value(nation, context.reference, group.marker, period);
         let Some(measured) = sum.measured else {
             continue;
         };

@@ -43,20 +43,14 @@ impl Projections {
             level,
             marker,
             parts,
-            from,
+            // Months before the page's are not added up only to be passed over.
+            from: from.max(list.cursor().and_then(month_of)),
             to,
             structure,
             sources: request.include_sources,
         };
-        let cells = roll_up(
-            &answer.nation,
-            &answer.reference,
-            &answer.at,
-            &query,
-            |_| true,
-        );
+        let cells = roll_up(&answer.nation, &answer.reference, &answer.at, query);
         let visible = cells
-            .into_iter()
             .filter(|(key, _)| visible_node(&caller.principal, tree, key.group, &answer.current));
         let (cells, next_page_token) = list.take(visible, |(key, _)| cursor(key));
         Ok(wire::ListRollUpsResponse {
@@ -127,6 +121,11 @@ fn parts(breakdown: &str) -> Result<Parts, ApiError> {
         "*" => Ok(Parts::All),
         text => required::<Breakdown>(text, "breakdown", "BREAKDOWN_INVALID").map(Parts::One),
     }
+}
+
+/// The month of the cell that a cursor stands at.
+fn month_of(cursor: &str) -> Option<Period> {
+    cursor.split(' ').next()?.parse().ok()
 }
 
 /// Sorts as [`CellKey`] does: codes are ASCII, and a space comes before all that they may hold.

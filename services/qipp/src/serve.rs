@@ -65,7 +65,7 @@ impl House {
         let log = open_log(config, Arc::clone(&clock), metrics.log_observer()).await?;
         let store = match config.log {
             LogKind::Memory => StoreConfig::Memory,
-            LogKind::Embedded => StoreConfig::Sled(config.data_dir.join("projection")),
+            LogKind::Embedded => StoreConfig::Directory(config.data_dir.join("projection")),
         };
         let follower = Follower::start(
             Arc::clone(&log),

@@ -1,5 +1,7 @@
 //! Returns, schemes and figures between domain and wire.
 
+mod packed;
+
 use qipp_domain::marker::SeriesKey;
 use qipp_domain::nation::ReturnFact;
 use qipp_domain::returns::{
@@ -18,6 +20,9 @@ use wire::return_fact::Fact;
 /// A fact of the returns topic for the wire.
 pub(crate) fn fact_to_proto(fact: &ReturnFact) -> wire::ReturnFact {
     let fact = match fact {
+        ReturnFact::Return(ret) if let Body::Quality(observations) = &ret.content.body => {
+            Fact::PackedReturnReceived(packed::to_proto(ret, observations))
+        }
         ReturnFact::Return(ret) => Fact::ReturnReceived(wire::ReturnReceived {
             r#return: Some(return_to_proto(
                 ret.org,
@@ -49,7 +54,10 @@ pub fn return_to_proto(
             lines: lines.iter().map(line_to_proto).collect(),
         }),
         Body::Quality(observations) => WireBody::Quality(wire::QualityReturn {
-            observations: observations.iter().map(observation_to_proto).collect(),
+            observations: observations
+                .iter()
+                .map(|o| observation_to_proto(&o))
+                .collect(),
         }),
     };
     wire::Return {
@@ -166,6 +174,10 @@ pub(crate) fn read_fact(
             let ret = faults.required(&path, received.r#return.as_ref())?;
             read_return(faults, &path, ret).map(ReturnFact::Return)
         }
+        Fact::PackedReturnReceived(received) => {
+            packed::read(faults, &path.at("packed_return_received"), received)
+                .map(ReturnFact::Return)
+        }
         Fact::SchemeReceived(received) => {
             let path = path.at("scheme_received");
             let path = path.at("scheme");
@@ -206,7 +218,7 @@ fn read_return(faults: &mut Faults, path: &Path<'_>, ret: &wire::Return) -> Opti
                     &quality.observations,
                     read,
                 )
-                .map(Body::Quality)
+                .map(|observations| Body::Quality(observations.into()))
         }
     };
     let (source, narrative) = (ret.source.clone(), ret.narrative.clone());

@@ -338,7 +338,7 @@ fn body() -> impl Strategy<Value = Body> {
     );
     prop_oneof![
         vec(line, 0..4).prop_map(Body::Savings),
-        vec(observation, 0..4).prop_map(Body::Quality)
+        vec(observation, 0..4).prop_map(|observations| Body::Quality(observations.into()))
     ]
 }
 

@@ -44,7 +44,7 @@ fn values_as_text(content: &ReturnContent) -> BTreeMap<String, String> {
     );
     match &content.body {
         Body::Quality(observations) => {
-            for o in observations {
+            for o in observations.iter() {
                 texts.insert(o.key.to_string(), value_as_text(o.value));
             }
         }

@@ -44,7 +44,7 @@ pub struct Revision<C> {
 
 /// A key that came with content which was already current.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Alias {
+pub(crate) struct Alias {
     idempotency_key: String,
     revision: u32,
     offset: u64,
@@ -63,6 +63,25 @@ impl<C> Default for History<C> {
             revisions: Vec::new(),
             aliases: Vec::new(),
         }
+    }
+}
+
+impl<C> History<C> {
+    /// What a checkpoint holds of it.
+    pub(crate) fn parts(&self) -> (&[Revision<C>], &[Alias]) {
+        (&self.revisions, &self.aliases)
+    }
+
+    /// What the revisions say, to let them share what is equal.
+    pub(crate) fn contents_mut(&mut self) -> impl Iterator<Item = &mut C> {
+        self.revisions
+            .iter_mut()
+            .map(|revision| &mut revision.content)
+    }
+
+    /// What a checkpoint held of it.
+    pub(crate) fn from_parts(revisions: Vec<Revision<C>>, aliases: Vec<Alias>) -> Self {
+        Self { revisions, aliases }
     }
 }
 
@@ -161,27 +180,46 @@ impl<C: PartialEq> History<C> {
         content: C,
     ) -> Decision {
         let decision = self.decide_before(stamp.offset, &precondition, &content);
-        let seen = self
-            .revisions
+        self.apply_decided(decision, stamp, by, precondition, content);
+        decision
+    }
+
+    /// Did nothing that was accepted come at this stamp or after it?
+    pub(crate) fn is_new(&self, stamp: Stamp) -> bool {
+        self.revisions
             .last()
-            .is_some_and(|r| r.stamp.offset >= stamp.offset);
-        if seen {
-            return decision;
+            .is_none_or(|r| r.stamp.offset < stamp.offset)
+    }
+
+    /// Applies what arrived at a stamp, when [`decide_before`](Self::decide_before) has said what it becomes there.
+    pub(crate) fn apply_decided(
+        &mut self,
+        decision: Decision,
+        stamp: Stamp,
+        by: &str,
+        precondition: Precondition,
+        content: C,
+    ) {
+        if !self.is_new(stamp) {
+            return;
         }
         match decision {
-            Decision::Accepted(number) => self.revisions.push(Revision {
-                number,
-                stamp,
-                idempotency_key: precondition.idempotency_key,
-                submitted_by: by.to_owned(),
-                content,
-            }),
+            Decision::Accepted(number) => {
+                // Most things are said once, and there are millions of them: no room is kept for more.
+                self.revisions.reserve_exact(1);
+                self.revisions.push(Revision {
+                    number,
+                    stamp,
+                    idempotency_key: precondition.idempotency_key,
+                    submitted_by: by.to_owned(),
+                    content,
+                });
+            }
             Decision::Repeat(revision) => {
                 self.remember(precondition.idempotency_key, revision, stamp.offset)
             }
             Decision::Conflict(_) | Decision::KeyReused(_) => {}
         }
-        decision
     }
 
     fn remember(&mut self, idempotency_key: String, revision: u32, offset: u64) {

@@ -134,7 +134,7 @@ fn quality(org: OrgCode, month: i8, numerator: u32, expected_revision: Option<u3
             status: Status::Provisional,
             source: "test".into(),
             narrative: String::new(),
-            body: Body::Quality(vec![observation]),
+            body: Body::Quality(vec![observation].into()),
         },
         precondition: Precondition {
             idempotency_key: format!("key-{}", numerator % 3),
@@ -332,7 +332,7 @@ pub(crate) fn seldom(store: &Path, decode: Decoder) -> FollowerConfig {
     FollowerConfig {
         checkpoint_every_records: u64::MAX,
         checkpoint_when_idle_for: Duration::from_secs(3600),
-        ..FollowerConfig::new(StoreConfig::Sled(store.to_owned()), decode)
+        ..FollowerConfig::new(StoreConfig::Directory(store.to_owned()), decode)
     }
 }
 

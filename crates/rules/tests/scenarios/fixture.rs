@@ -334,7 +334,7 @@ impl Trust {
         } else {
             Status::Final
         };
-        a_return(period, status, Body::Quality(observations))
+        a_return(period, status, Body::Quality(observations.into()))
     }
 
     fn observation(&self, watched: &Watched, period: Period) -> Observation {

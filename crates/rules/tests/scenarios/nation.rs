@@ -130,7 +130,7 @@ fn nation() -> (Nation, Cut) {
 }
 
 fn quality(org: OrgCode, period: Period, observations: Vec<Observation>) -> ReturnFact {
-    returned(org, period, Body::Quality(observations))
+    returned(org, period, Body::Quality(observations.into()))
 }
 
 fn savings(org: OrgCode, period: Period, index: i32) -> ReturnFact {

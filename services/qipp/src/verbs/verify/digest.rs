@@ -61,7 +61,7 @@ async fn of_store(log: &Arc<dyn EventLog>, store: &Path) -> Result<Stored, Failu
         aside: set_aside(store),
     };
     let stop = CancellationToken::new();
-    let config = FollowerConfig::new(StoreConfig::Sled(store.to_owned()), decode);
+    let config = FollowerConfig::new(StoreConfig::Directory(store.to_owned()), decode);
     let follower = Follower::start(Arc::clone(log), config, stop.clone())
         .await
         .map_err(|error| match error {

@@ -96,12 +96,11 @@ impl Published {
                 structure: Structure::AsItWas,
                 sources: false,
             };
-            let rolled = roll_up(nation, &reference, &KnownAt::Latest, &query, |_| true);
+            let rolled = roll_up(nation, &reference, &KnownAt::Latest, query);
             cells.push((
                 level.to_string(),
                 rolled
-                    .iter()
-                    .map(|(key, partial)| roll_up_cell(key, "", partial))
+                    .map(|(key, partial)| roll_up_cell(&key, "", &partial))
                     .collect(),
             ));
         }

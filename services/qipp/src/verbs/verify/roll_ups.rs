@@ -83,7 +83,7 @@ fn check_month(
         structure: Structure::AsItWas,
         sources: false,
     };
-    let cells = roll_up(nation, reference, &KnownAt::Latest, &query, |_| true);
+    let cells = roll_up(nation, reference, &KnownAt::Latest, query).collect();
     let direct = direct(nation, reference, tree, level, month);
     compare(&cells, &direct, &format!("{} {level}", tree.tree), check);
 }
@@ -175,8 +175,8 @@ fn direct(
                 .is_some_and(|organisation| organisation.kind == level)
         };
         let group = above.iter().find(is_group).copied();
-        for observation in observations {
-            let sum = Sum::of(observation, reference);
+        for observation in observations.iter() {
+            let sum = Sum::of(&observation, reference);
             sums.groups
                 .entry((group, observation.key))
                 .or_default()
