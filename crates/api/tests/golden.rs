@@ -2,7 +2,8 @@
 //!
 //! `golden/envelope_v1.txt` holds one record a line: the key, a space, and the payload in hexadecimal, one for each kind of fact. It was
 //! written once, by `write_the_golden_file`, from the facts below, and is never written again: if a change makes this test fail,
-//! the change would make stored logs unreadable. A new version of the envelope gets a file of its own next to it.
+//! the change would make stored logs unreadable. A new version of the envelope, or another way to write a fact, gets a file of its
+//! own next to it: `golden/envelope_v1_packed.txt` has quality returns as they are written since they are packed.
 
 #![allow(
     clippy::unwrap_used,
@@ -64,6 +65,35 @@ fn meta() -> Meta {
         request_id: "req-1".into(),
         writer_epoch: 3,
     }
+}
+
+/// Quality returns as they are packed: with parts, without, and with nothing in them.
+fn packed() -> Vec<Facts> {
+    let ReturnFact::Return(whole) = quality_return() else {
+        panic!("it is a return");
+    };
+    let mut simulated = whole.clone();
+    let Body::Quality(observations) = &whole.content.body else {
+        panic!("it is a quality return");
+    };
+    let made_up = observations.iter().map(|o| Observation {
+        simulated: true,
+        definition_version: 2,
+        value: match o.value {
+            Value::Measured(_) => Value::Measured(Measured {
+                numerator: Quantity::from_thousandths(-1),
+                denominator: None,
+            }),
+            missing => missing,
+        },
+        ..o
+    });
+    simulated.content.body = Body::Quality(made_up.collect());
+    let mut empty = whole.clone();
+    empty.content.body = Body::Quality(Vec::new().into());
+    [whole, simulated, empty]
+        .map(|ret| Facts::Returns(vec![ReturnFact::Return(ret)]))
+        .to_vec()
 }
 
 /// One record for each kind of fact.
@@ -386,8 +416,15 @@ fn unhex(text: &str) -> Vec<u8> {
 
 #[test]
 fn records_of_version_1_decode_for_ever() {
-    let golden = include_str!("golden/envelope_v1.txt");
-    let expected = records();
+    decodes(include_str!("golden/envelope_v1.txt"), records());
+}
+
+#[test]
+fn packed_returns_decode_for_ever() {
+    decodes(include_str!("golden/envelope_v1_packed.txt"), packed());
+}
+
+fn decodes(golden: &str, expected: Vec<Facts>) {
     assert_eq!(golden.lines().count(), expected.len());
     for (line, facts) in golden.lines().zip(expected) {
         let (key, payload) = line.split_once(' ').unwrap();
@@ -401,14 +438,14 @@ fn records_of_version_1_decode_for_ever() {
 #[ignore = "writes the golden file of a new version"]
 fn write_the_golden_file() {
     use std::io::Write as _;
-    let path =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/envelope_v1.txt");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/envelope_v1_packed.txt");
     assert!(
         std::fs::metadata(&path).map_or(true, |file| file.len() == 0),
         "a golden file is written once"
     );
     let mut file = std::fs::File::create(path).unwrap();
-    for facts in records() {
+    for facts in packed() {
         let hex: String = encode(&facts, meta())
             .iter()
             .map(|byte| format!("{byte:02x}"))
