@@ -503,6 +503,27 @@ impl Peers {
         }
     }
 
+    /// How many of these organisations have a figure of the marker in any of the months, as it is now.
+    #[must_use]
+    pub fn with_a_figure(
+        &self,
+        nation: &Nation,
+        marker: MarkerCode,
+        months: impl Iterator<Item = Period>,
+    ) -> usize {
+        let mut found = vec![false; self.group_of.len()];
+        for month in months {
+            for data in nation.columns().of_series(SeriesKey::whole(marker)) {
+                for org in data.with_a_figure(month) {
+                    found[org as usize] = true;
+                }
+            }
+        }
+        let ours = found.iter().zip(&self.group_of);
+        ours.filter(|(found, group)| **found && **group == 0)
+            .count()
+    }
+
     /// The sum of a marker over these organisations for a month, as it is now: the national value before it is published. The value of
     /// a marker that can't be added up (a median) is not a sum, so there is none.
     #[must_use]

@@ -24,6 +24,13 @@ impl Changes {
         &self.since
     }
 
+    /// Takes what has changed by now, without waiting; as [`next`](Self::next), and `None` also when nothing has.
+    pub fn take(&mut self) -> Option<(BTreeSet<Key>, Cut)> {
+        let mut pending = self.feed.pending();
+        let some = !pending.keys.is_empty();
+        some.then(|| (std::mem::take(&mut pending.keys), pending.cut.clone()))
+    }
+
     /// Waits for changes and takes all of them: every key that changed since the last answer, and the cut that they are
     /// folded up to. `None` when folding has stopped and everything was taken.
     ///

@@ -40,7 +40,8 @@ use qipp_domain::reference::Reference;
 use qipp_domain::{Cut, KnownAt, OrgCode, Period};
 
 pub use rule_set::{Parameter, RuleSetInForce};
-pub use slip::{SlipOutcome, marker_slip};
+pub use series::Nationals;
+pub use slip::{SlipOutcome, slipping_nationally};
 pub use subject::Subject;
 pub use transition::{Recheck, cause_id, transitions};
 
@@ -58,6 +59,8 @@ pub struct Context<'a> {
     pub known_at: &'a KnownAt,
     /// The moment, as positions of the log.
     pub cut: &'a Cut,
+    /// The national values known at the moment.
+    pub nationals: &'a Nationals,
     /// The day that counts as today; only lateness (R90) depends on it.
     pub as_of: Date,
     /// The rules in force at the moment.
@@ -67,6 +70,7 @@ pub struct Context<'a> {
 /// A moment of knowledge with what follows from it; lends out a [`Context`].
 #[derive(Clone, Debug)]
 pub struct Moment {
+    nationals: Arc<Nationals>,
     reference: Arc<Reference>,
     known_at: KnownAt,
     cut: Cut,
@@ -82,6 +86,7 @@ impl Moment {
         let reference = nation.reference(&known_at);
         let rules = RuleSetInForce::of(&reference);
         Self {
+            nationals: Arc::new(Nationals::known(nation, &known_at)),
             reference,
             known_at,
             cut,
@@ -101,6 +106,7 @@ impl Moment {
     pub fn context<'a>(&'a self, nation: &'a Nation) -> Context<'a> {
         Context {
             nation,
+            nationals: &self.nationals,
             reference: &self.reference,
             known_at: &self.known_at,
             cut: &self.cut,

@@ -4,11 +4,13 @@
 //! Holding a month against the national value of the same month takes out the season and whatever else hits everybody
 //! (report §0.4: on real A&E data, winter flags fall from 45% of months to 25%).
 
+use std::collections::HashMap;
+
 use qipp_domain::benchmark::NationalValue;
-use qipp_domain::marker::{MarkerDefinition, SeriesKey};
-use qipp_domain::nation::Ledger;
+use qipp_domain::marker::MarkerDefinition;
+use qipp_domain::nation::{Ledger, Nation};
 use qipp_domain::returns::{Body, Measured, Observation, ReturnContent, Revision, Status, Value};
-use qipp_domain::{Dataset, MarkerCode, OrgCode, Period, Quantity, Slug};
+use qipp_domain::{Dataset, KnownAt, MarkerCode, OrgCode, Period, Quantity, Slug};
 use qipp_spc::baseline::{log_rate, logit_clamped};
 
 use crate::Context;
@@ -86,6 +88,36 @@ impl From<&NationalValue> for National {
     }
 }
 
+/// The national side of every marker, kind and month at a moment of knowledge, laid out to be looked up for every figure of every
+/// organisation.
+#[derive(Clone, Debug, Default)]
+pub struct Nationals(HashMap<(MarkerCode, Slug), (Period, Vec<Option<National>>)>);
+
+impl Nationals {
+    /// What was published and known then.
+    #[must_use]
+    pub fn known(nation: &Nation, at: &KnownAt) -> Self {
+        let mut all = Self::default();
+        // They come by marker, kind and month.
+        for value in nation.benchmarks().iter(at) {
+            let (first, months) = all
+                .0
+                .entry((value.marker, value.peer_group))
+                .or_insert_with(|| (value.period, Vec::new()));
+            let index = usize::try_from(value.period.months_since(*first)).unwrap_or(0);
+            months.resize(index + 1, None);
+            months[index] = Some(National::from(value));
+        }
+        all
+    }
+
+    fn of(&self, marker: MarkerCode, kind: Slug, period: Period) -> Option<National> {
+        let (first, months) = self.0.get(&(marker, kind))?;
+        let index = usize::try_from(period.months_since(*first)).ok()?;
+        months.get(index).copied().flatten()
+    }
+}
+
 /// One month of a marker that has an own figure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
@@ -117,37 +149,6 @@ pub struct Series {
 }
 
 impl Series {
-    /// Reads the series of one marker (the marker as a whole; breakdowns are never judged).
-    ///
-    /// `instead` takes the place of the published national value of its month: that is how a national value that is about to be
-    /// published is tried.
-    #[must_use]
-    pub fn read(
-        context: &Context<'_>,
-        org: OrgCode,
-        marker: MarkerCode,
-        instead: Option<&NationalValue>,
-    ) -> Self {
-        let mut series = Self {
-            marker,
-            points: Vec::new(),
-        };
-        let (Some(ledger), Some(kind)) = (context.nation.ledger(org), kind_of(context, org)) else {
-            return series;
-        };
-        let key = SeriesKey::whole(marker);
-        for (period, revision) in quality_returns(context, ledger) {
-            let observation = revision.content.observation(key);
-            let point = observation.and_then(|observation| {
-                let tried =
-                    instead.filter(|value| value.marker == marker && value.period == period);
-                point(context, kind, period, revision, &observation, tried)
-            });
-            series.points.extend(point);
-        }
-        series
-    }
-
     /// The point of a month.
     #[must_use]
     pub fn point(&self, period: Period) -> Option<&Point> {
@@ -199,11 +200,8 @@ pub(crate) fn point(
         return None;
     };
     let marker = observation.key.marker;
-    let published = || {
-        let key = (marker, kind, period);
-        context.nation.benchmarks().known(key, context.known_at)
-    };
-    let national = instead.or_else(published).map(National::from);
+    let published = || context.nationals.of(marker, kind, period);
+    let national = instead.map(National::from).or_else(published);
     let version = observation.definition_version;
     let scale = context.reference.marker(marker, version).map(Scale::of);
     let residual = scale.zip(national).and_then(|(scale, national)| {

@@ -13,17 +13,18 @@
 //! A month without a figure breaks the second test (all three have to be seen) and leaves the first alone. A neutral marker has no
 //! adverse side and never slips.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use qipp_domain::alert::{Direction, MarkerEvidence, MarkerPoint};
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::marker::{MarkerDefinition, Polarity};
 use qipp_domain::returns::Measured;
-use qipp_domain::{MarkerCode, OrgCode, Period, Quantity, SchemeId};
+use qipp_domain::{Dataset, MarkerCode, OrgCode, Period, Quantity, SchemeId};
 use qipp_spc::baseline::{Baseline, baseline};
 
 use crate::rule_set::RuleSetInForce;
-use crate::series::{Point, Scale, Series};
+use crate::series::{Point, Scale, Series, kind_of, point, quality_returns, whole_observations};
 use crate::suppress::{self, LeftOut};
 use crate::{Context, r01};
 
@@ -182,24 +183,76 @@ impl Reading {
     }
 }
 
-/// What a marker of an organisation does in a month.
+/// Which of these markers slip in a month so that it counts in [`NationalValue::organisations_slipping`], each held against the value
+/// that is given for it instead of the published one.
 ///
-/// With `instead`, that national value takes the place of the published one of its month. The alerts service counts
-/// `organisations_slipping` of a value in this way before it publishes it: it sums the parts, leaves the count at 0, asks for every
-/// organisation, and counts [`SlipOutcome::counts_nationally`].
+/// The alerts service asks this of every organisation before it publishes the values of a month. So only the months that decide are
+/// read: those of the baseline, and the window.
 #[must_use]
-pub fn marker_slip(
+pub fn slipping_nationally(
     context: &Context<'_>,
     org: OrgCode,
-    marker: MarkerCode,
     period: Period,
-    instead: Option<&NationalValue>,
-) -> SlipOutcome {
-    judge(
-        context,
-        &Series::read(context, org, marker, instead),
-        period,
-    )
+    values: &BTreeMap<MarkerCode, NationalValue>,
+) -> Vec<MarkerCode> {
+    let Some(all) = deciding_series(context, org, period, values) else {
+        return Vec::new();
+    };
+    let slips = |series: &&Series| judge(context, series, period).counts_nationally();
+    all.iter()
+        .filter(slips)
+        .map(|series| series.marker)
+        .collect()
+}
+
+/// The series of the markers that have a figure in the month, with the points that decide whether they slip.
+fn deciding_series(
+    context: &Context<'_>,
+    org: OrgCode,
+    period: Period,
+    values: &BTreeMap<MarkerCode, NationalValue>,
+) -> Option<Vec<Series>> {
+    let ledger = context.nation.ledger(org)?;
+    let kind = kind_of(context, org)?;
+    let full = Limits::of(context.rules).full;
+    let window = period.plus(1 - WINDOW)?;
+    let now = ledger.known(Dataset::Quality, period, context.known_at)?;
+    let mut wanted: BTreeMap<MarkerCode, (Series, u32, u32)> = whole_observations(&now.content)
+        .filter(|o| values.contains_key(&o.key.marker))
+        .map(|o| {
+            let marker = o.key.marker;
+            let points = Vec::new();
+            (marker, (Series { marker, points }, o.definition_version, 0))
+        })
+        .collect();
+    let mut short = wanted.len();
+    for (month, revision) in quality_returns(context, ledger) {
+        if month > period {
+            break;
+        }
+        if month < window && short == 0 {
+            continue;
+        }
+        for observation in whole_observations(&revision.content) {
+            let marker = observation.key.marker;
+            let Some((series, version, usable)) = wanted.get_mut(&marker) else {
+                continue;
+            };
+            if month < window && *usable == full {
+                continue;
+            }
+            let instead = values.get(&marker).filter(|value| value.period == month);
+            let Some(point) = point(context, kind, month, revision, &observation, instead) else {
+                continue;
+            };
+            if month < window && point.version == *version && point.residual.is_some() {
+                *usable += 1;
+                short -= usize::from(*usable == full);
+            }
+            series.points.push(point);
+        }
+    }
+    Some(wanted.into_values().map(|(series, _, _)| series).collect())
 }
 
 /// What the marker of a series does in a month.

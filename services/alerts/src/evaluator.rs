@@ -1,9 +1,16 @@
 //! The evaluator: an idempotent reconciler between what the log says and which alerts there are.
 //!
-//! Each round takes everything that changed since the last one, publishes the national values that differ from those published,
-//! evaluates the rules where they could differ, and appends the transitions. Started again at any point it finds what is missing and
-//! repeats nothing, because every decision is a function of the folded log. It wakes on changes and when a day begins, never by polling
-//! the log.
+//! Started again at any point it finds what is missing and repeats nothing, because every decision is a function of the folded log. It
+//! wakes on changes and when a day begins, never by polling the log. What it has to do stands in three queues, and it takes a small
+//! piece of work from the first one that has any:
+//!
+//! 1. organisations that returned something: their rules are evaluated at once, against the national values that are published;
+//! 2. national values that could be others now: those that differ are published, oldest month first. One return can move a value for
+//!    ten thousand organisations, so this waits until returns have stopped coming for a moment, and while they do not stop it rests
+//!    between two passes for some times as long as a pass took;
+//! 3. organisations whose findings could be others because of that, or because a day has begun or the reference data have changed.
+//!
+//! It works on an image of the nation that it takes and holds without a lock, so that neither folding nor queries wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,19 +20,23 @@ use qipp_api::error::ApiError;
 use qipp_api::facts::{self, Meta};
 use qipp_domain::alert::AlertFact;
 use qipp_domain::benchmark::NationalValue;
-use qipp_domain::nation::{Facts, Key, Nation};
+use qipp_domain::nation::{Facts, Key, Ledger, Nation};
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_eventlog::{NewRecord, Topic, partition_for};
 use qipp_projection::lane_of;
 use qipp_rules::{Moment, Subject, cause_id, evaluate, transitions};
 use qipp_serving::{Deps, log_error, wait_error};
 use tokio::sync::watch as channel;
+use tokio::time::Instant;
 
 use crate::Config;
-use crate::national::{self, Group};
+use crate::national::{self, Asked, Group, Month};
 
-/// Organisations evaluated under one read lock, so that a whole nation's evaluation never keeps the fold waiting for long.
-const ORGANISATIONS_PER_VIEW: usize = 16;
+/// Organisations evaluated in one piece of work: what a return that has just arrived may have to wait for.
+const ORGANISATIONS_PER_PIECE: usize = 16;
+
+/// As many are asked in one piece of work which markers slip in a month: that is a tenth of the work of evaluating them.
+const PEERS_PER_PIECE: usize = 160;
 
 /// How often the evaluator looks whether a new day has begun.
 const DAY_CHECK: Duration = Duration::from_secs(30);
@@ -47,46 +58,87 @@ pub struct Evaluator {
     seen: BTreeMap<OrgCode, u64>,
     /// The day of the last whole evaluation.
     day: Option<Date>,
-    /// What changed and is not evaluated yet; kept over a failure.
-    pending: Pending,
+    queues: Queues,
+    rest: Rest,
 }
 
 /// How the evaluator is doing, for those who operate it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluatorStanding {
-    /// Rounds that were completed.
+    /// How many times it had nothing left to do.
     pub rounds: u64,
-    /// Why the last round stopped half-way; it is taken up again until it goes through.
+    /// Why the last piece of work failed; it is taken up again until it goes through.
     pub failing: Option<String>,
     /// It runs no more. In order only when the house closes.
     pub ended: bool,
 }
 
+/// What is to be done; kept over a failure.
 #[derive(Debug, Default)]
-struct Pending {
-    organisations: BTreeSet<OrgCode>,
+struct Queues {
+    /// They returned something.
+    returned: BTreeSet<OrgCode>,
+    /// Values that could be others now.
+    values: BTreeMap<Period, BTreeSet<Group>>,
+    /// A pass over the values is under way.
+    pass: Option<Pass>,
+    /// Their findings could be others now.
+    others: BTreeSet<OrgCode>,
+    /// Everything could be other than it was.
     everything: bool,
+}
+
+/// A pass over the national values: one month after the other.
+#[derive(Debug)]
+struct Pass {
+    begun: Instant,
+    months: BTreeMap<Period, BTreeSet<Group>>,
+    /// Kinds of which a value has moved.
+    moved: BTreeSet<Slug>,
+    month: Option<Month>,
+}
+
+/// When the next pass over the national values may begin.
+#[derive(Debug)]
+struct Rest {
+    /// The last return that was taken note of.
+    last_return: Instant,
+    /// While returns keep coming, not before this.
+    until: Instant,
+}
+
+/// Is there more to do?
+enum Next {
+    /// At once.
+    Work,
+    /// Then, unless returns keep coming.
+    At(Instant),
+    Nothing,
 }
 
 impl Evaluator {
     pub(crate) fn new(config: Config, deps: Deps) -> (Self, channel::Receiver<Cut>) {
         let (evaluated, receiver) = channel::channel(Cut::default());
-        let pending = Pending {
+        let queues = Queues {
             everything: true,
-            ..Pending::default()
+            ..Queues::default()
         };
-        (
-            Self {
-                config,
-                deps,
-                evaluated,
-                standing: channel::Sender::default(),
-                seen: BTreeMap::new(),
-                day: None,
-                pending,
-            },
-            receiver,
-        )
+        let now = Instant::now();
+        let rest = Rest {
+            last_return: now,
+            until: now,
+        };
+        let evaluator = Self {
+            config,
+            deps,
+            evaluated,
+            standing: channel::Sender::default(),
+            seen: BTreeMap::new(),
+            day: None,
+            queues,
+            rest,
+        };
+        (evaluator, receiver)
     }
 
     /// How it is doing, from now on.
@@ -112,37 +164,52 @@ impl Evaluator {
         let mut changes = self.deps.follower.changes();
         let mut upto = changes.since().clone();
         let mut day_check = tokio::time::interval(DAY_CHECK);
-        loop {
-            if let Err(error) = self.round(upto.clone()).await {
-                tracing::error!(reason = %error.reason, error = %error.message, "evaluation stopped half-way; it will be taken up again");
-                let failing = Some(format!("{}: {}", error.reason, error.message));
-                self.standing
-                    .send_modify(|standing| standing.failing = failing);
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => continue,
-                }
+        while !shutdown.is_cancelled() {
+            if let Some((keys, cut)) = changes.take() {
+                self.note(&keys);
+                upto = cut;
             }
-            self.standing.send_modify(|standing| {
-                standing.rounds += 1;
-                standing.failing = None;
-            });
-            // Until something changes, or a day begins.
-            loop {
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    next = changes.next() => {
-                        let Some((keys, cut)) = next else { return };
-                        self.note(&keys);
-                        upto = cut;
-                        break;
-                    }
-                    _ = day_check.tick() => {
-                        if self.day != Some(self.deps.today()) {
-                            break;
-                        }
+            let next = match self.work().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(reason = %error.reason, error = %error.message, "evaluation stopped half-way; it will be taken up again");
+                    let failing = Some(format!("{}: {}", error.reason, error.message));
+                    self.standing
+                        .send_modify(|standing| standing.failing = failing);
+                    self.queues.begin_again();
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => continue,
                     }
                 }
+            };
+            let wake = match next {
+                Next::Work => continue,
+                Next::At(instant) => Some(instant),
+                Next::Nothing => {
+                    self.evaluated.send_replace(upto.clone());
+                    self.standing.send_modify(|standing| {
+                        standing.rounds += 1;
+                        standing.failing = None;
+                    });
+                    None
+                }
+            };
+            let rested = async {
+                match wake {
+                    Some(instant) => tokio::time::sleep_until(instant).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                next = changes.next() => {
+                    let Some((keys, cut)) = next else { return };
+                    self.note(&keys);
+                    upto = cut;
+                }
+                _ = day_check.tick() => {}
+                () = rested => {}
             }
         }
     }
@@ -152,83 +219,160 @@ impl Evaluator {
         for key in keys {
             match key {
                 Key::Ledger(org) => {
-                    self.pending.organisations.insert(*org);
+                    self.queues.returned.insert(*org);
+                    self.rest.last_return = Instant::now();
                 }
-                Key::Reference => self.pending.everything = true,
+                Key::Reference => self.queues.everything = true,
                 Key::Benchmarks(_) | Key::Alerts(_) => {}
             }
         }
     }
 
-    async fn round(&mut self, upto: Cut) -> Result<(), ApiError> {
+    /// Does one piece of work.
+    async fn work(&mut self) -> Result<Next, ApiError> {
         let today = self.deps.today();
         if self.day != Some(today) {
-            self.pending.everything = true;
+            self.queues.everything = true;
         }
-        let touched = self.touched();
-        let moved = self.publish(&touched).await?;
-        let affected = self.affected(&moved);
-        self.evaluate(affected, today).await?;
-        self.mark_seen(&touched);
-        self.day = Some(today);
-        self.pending = Pending::default();
-        self.evaluated.send_replace(upto);
+        if !self.queues.returned.is_empty() {
+            let some = first(&self.queues.returned, ORGANISATIONS_PER_PIECE);
+            self.look_at(&some);
+            self.evaluate(&some, today).await?;
+            remove(&mut self.queues.returned, &some);
+            return Ok(Next::Work);
+        }
+        if self.queues.pass.is_some() {
+            self.step(today).await?;
+            return Ok(Next::Work);
+        }
+        if self.queues.everything || !self.queues.values.is_empty() {
+            // When returns have stopped coming, or else when it has rested.
+            let due = (self.rest.last_return + self.config.settle).min(self.rest.until);
+            if due > Instant::now() {
+                return Ok(Next::At(due));
+            }
+            self.begin_pass(today);
+            return Ok(Next::Work);
+        }
+        if !self.queues.others.is_empty() {
+            let some = first(&self.queues.others, ORGANISATIONS_PER_PIECE);
+            self.evaluate(&some, today).await?;
+            remove(&mut self.queues.others, &some);
+            return Ok(Next::Work);
+        }
+        Ok(Next::Nothing)
+    }
+
+    /// Takes note of the values that new returns of these organisations could move.
+    fn look_at(&mut self, organisations: &[OrgCode]) {
+        let view = self.deps.follower.view();
+        let reference = view.reference(&KnownAt::Latest);
+        for org in organisations {
+            let kind = reference.organisation(*org).map(|held| held.kind);
+            let (Some(kind), Some(ledger)) = (kind, view.ledger(*org)) else {
+                continue;
+            };
+            let seen = self.seen.entry(*org).or_default();
+            let touched = touched(kind, ledger, *seen);
+            *seen = touched.next;
+            for (period, group) in touched.groups {
+                self.queues.values.entry(period).or_default().insert(group);
+            }
+        }
+    }
+
+    /// Begins a pass over the national values.
+    fn begin_pass(&mut self, today: Date) {
+        if std::mem::take(&mut self.queues.everything) {
+            let all: Vec<OrgCode> = {
+                let view = self.deps.follower.view();
+                let reference = view.reference(&KnownAt::Latest);
+                // Who has never returned anything can still owe something.
+                let owing = reference.obligations().map(|obligation| obligation.org);
+                self.queues.others.extend(owing);
+                view.ledgers().map(|(org, _)| org).collect()
+            };
+            self.look_at(&all);
+            self.queues.others.extend(all);
+            self.day = Some(today);
+        }
+        let touched = std::mem::take(&mut self.queues.values);
+        let view = self.deps.follower.view();
+        self.queues.pass = Some(Pass {
+            begun: Instant::now(),
+            months: national::with_later_months(touched, view.benchmarks()),
+            moved: BTreeSet::new(),
+            month: None,
+        });
+    }
+
+    /// A piece of the pass over the national values: a month's value counts the organisations that slip on it, and these are held
+    /// against the values of the months before, so a month is published before the next one is begun.
+    async fn step(&mut self, today: Date) -> Result<(), ApiError> {
+        let Some(mut pass) = self.queues.pass.take() else {
+            return Ok(());
+        };
+        if let Some(month) = pass.month.take() {
+            let (period, groups) = month.asked_about();
+            match self.ask(month).await {
+                Ok(Ok(month)) => pass.month = Some(month),
+                Ok(Err(moved)) => pass.moved.extend(moved),
+                Err(error) => {
+                    pass.months.insert(period, groups);
+                    self.queues.pass = Some(pass);
+                    return Err(error);
+                }
+            }
+        } else if let Some((period, groups)) = pass.months.pop_first() {
+            let (view, quorum) = (self.deps.follower.view(), self.config.quorum);
+            let month = Month::begin(&view, view.cut(), today, period, groups, quorum);
+            pass.month = Some(month);
+        } else {
+            self.end_pass(&pass);
+            return Ok(());
+        }
+        self.queues.pass = Some(pass);
         Ok(())
     }
 
-    /// The returns that are new since they were last looked at, by organisation, and the offset up to which they are looked at now.
-    fn touched(&self) -> Vec<Touched> {
+    /// Asks some organisations; when all were asked, publishes the values that differ and says of which kinds they are.
+    async fn ask(&self, month: Month) -> Result<Result<Month, BTreeSet<Slug>>, ApiError> {
+        match blocking(move || month.ask(PEERS_PER_PIECE)).await? {
+            Asked::More(month) => Ok(Ok(*month)),
+            Asked::All(differing) => {
+                let moved = differing.iter().map(|value| value.peer_group).collect();
+                self.append_values(differing).await?;
+                Ok(Err(moved))
+            }
+        }
+    }
+
+    fn end_pass(&mut self, pass: &Pass) {
+        self.rest.until = Instant::now() + pass.begun.elapsed() * self.config.rests;
+        let peers = self.peers(&pass.moved);
+        self.queues.others.extend(peers);
+    }
+
+    /// The organisations of these kinds that returned anything.
+    fn peers(&self, kinds: &BTreeSet<Slug>) -> Vec<OrgCode> {
         let view = self.deps.follower.view();
-        let all: Vec<OrgCode> = match self.pending.everything {
-            true => view.ledgers().map(|(org, _)| org).collect(),
-            false => self.pending.organisations.iter().copied().collect(),
-        };
         let reference = view.reference(&KnownAt::Latest);
-        all.into_iter()
-            .filter_map(|org| {
-                let kind = reference.organisation(org)?.kind;
-                Some(touched(
-                    org,
-                    kind,
-                    view.ledger(org)?,
-                    self.seen.get(&org).copied().unwrap_or(0),
-                ))
-            })
-            .collect()
+        let of_kind = |org: &OrgCode| {
+            reference
+                .organisation(*org)
+                .is_some_and(|held| kinds.contains(&held.kind))
+        };
+        view.ledgers().map(|(org, _)| org).filter(of_kind).collect()
     }
 
-    fn mark_seen(&mut self, touched: &[Touched]) {
-        for organisation in touched {
-            self.seen.insert(organisation.org, organisation.next);
-        }
-    }
-
-    /// Publishes the national values that differ from those published, month by month: a month's value counts the organisations that slip
-    /// on it, and these are held against the values of the months before. Says for which kinds of organisations something moved.
-    async fn publish(&self, touched: &[Touched]) -> Result<BTreeSet<Slug>, ApiError> {
-        let mut moved = BTreeSet::new();
-        for (period, groups) in national::by_period(
-            touched.iter().flat_map(|t| t.groups.iter().copied()),
-            &self.deps,
-        ) {
-            let values = self.differing(period, groups).await?;
-            moved.extend(values.iter().map(|value| value.peer_group));
-            self.append_values(values).await?;
-        }
-        Ok(moved)
-    }
-
-    async fn differing(
-        &self,
-        period: Period,
-        groups: Vec<Group>,
-    ) -> Result<Vec<NationalValue>, ApiError> {
-        let (deps, quorum) = (self.deps.clone(), self.config.quorum);
-        blocking(move || {
-            let view = deps.follower.view();
-            national::differing(&view, view.cut(), deps.today(), period, &groups, quorum)
-        })
-        .await
+    async fn evaluate(&self, organisations: &[OrgCode], today: Date) -> Result<(), ApiError> {
+        let (nation, cut) = {
+            let view = self.deps.follower.view();
+            (view.frozen(), view.cut().clone())
+        };
+        let organisations = organisations.to_vec();
+        let facts = blocking(move || evaluated(&nation, &cut, &organisations, today)).await?;
+        self.append_alerts(facts).await
     }
 
     /// One record a marker: the key of the topic.
@@ -245,40 +389,6 @@ impl Evaluator {
             record(marker.as_str(), cause, &Facts::Benchmarks(values))
         });
         self.append(Topic::Benchmarks, 0, records.collect()).await
-    }
-
-    /// The organisations whose findings could be others now.
-    fn affected(&self, moved: &BTreeSet<Slug>) -> Vec<OrgCode> {
-        let view = self.deps.follower.view();
-        let reference = view.reference(&KnownAt::Latest);
-        let peers = |org: OrgCode| {
-            reference
-                .organisation(org)
-                .is_some_and(|o| moved.contains(&o.kind))
-        };
-        let with_returns = view.ledgers().map(|(org, _)| org);
-        let wanted = with_returns.filter(|org| {
-            self.pending.everything || self.pending.organisations.contains(org) || peers(*org)
-        });
-        let mut affected: BTreeSet<OrgCode> = wanted.collect();
-        if self.pending.everything {
-            // Who has never returned anything can still owe something.
-            affected.extend(reference.obligations().map(|obligation| obligation.org));
-        }
-        affected.into_iter().collect()
-    }
-
-    async fn evaluate(&self, affected: Vec<OrgCode>, today: Date) -> Result<(), ApiError> {
-        for some in affected.chunks(ORGANISATIONS_PER_VIEW) {
-            let (deps, some) = (self.deps.clone(), some.to_vec());
-            let facts = blocking(move || {
-                let view = deps.follower.view();
-                evaluated(&view, view.cut(), &some, today)
-            })
-            .await?;
-            self.append_alerts(facts).await?;
-        }
-        Ok(())
     }
 
     /// One record a fact, so that a watcher can go on after any of them.
@@ -333,15 +443,38 @@ impl Drop for Ending {
     }
 }
 
-/// The returns of an organisation that are new.
-#[derive(Debug)]
-pub(crate) struct Touched {
-    org: OrgCode,
-    next: u64,
-    groups: Vec<(Period, Group)>,
+impl Queues {
+    /// After a failure: what the pass had not come to is to be done, and what it had moved is not known any more.
+    fn begin_again(&mut self) {
+        let Some(pass) = self.pass.take() else {
+            return;
+        };
+        let month = pass.month.map(|month| month.asked_about());
+        for (period, groups) in pass.months.into_iter().chain(month) {
+            self.values.entry(period).or_default().extend(groups);
+        }
+        self.everything = true;
+    }
 }
 
-fn touched(org: OrgCode, kind: Slug, ledger: &qipp_domain::nation::Ledger, seen: u64) -> Touched {
+fn first(organisations: &BTreeSet<OrgCode>, count: usize) -> Vec<OrgCode> {
+    organisations.iter().take(count).copied().collect()
+}
+
+fn remove(organisations: &mut BTreeSet<OrgCode>, done: &[OrgCode]) {
+    for org in done {
+        organisations.remove(org);
+    }
+}
+
+/// The returns of an organisation that are new.
+#[derive(Debug)]
+struct Touched {
+    next: u64,
+    groups: BTreeSet<(Period, Group)>,
+}
+
+fn touched(kind: Slug, ledger: &Ledger, seen: u64) -> Touched {
     let mut next = seen;
     let mut groups = BTreeSet::new();
     for ((_, period), history) in ledger.histories() {
@@ -366,11 +499,7 @@ fn touched(org: OrgCode, kind: Slug, ledger: &qipp_domain::nation::Ledger, seen:
                 .map(|marker| (period, Group { marker, kind })),
         );
     }
-    Touched {
-        org,
-        next,
-        groups: groups.into_iter().collect(),
-    }
+    Touched { next, groups }
 }
 
 fn evaluated(

@@ -29,6 +29,11 @@ pub struct Config {
     pub watcher_patience: Duration,
     /// Share of the expected organisations that have to have returned a marker before its national value is published, 0 to 1.
     pub quorum: f64,
+    /// National values are looked at again when no return has come for this long.
+    pub settle: Duration,
+    /// While returns do not stop coming, the national values rest for so many times as long as the last look at them took: what is
+    /// computed of the whole nation then takes a small share of the machine.
+    pub rests: u32,
 }
 
 impl Default for Config {
@@ -37,6 +42,8 @@ impl Default for Config {
             max_message_bytes: 256 << 10,
             watcher_patience: Duration::from_secs(60),
             quorum: 0.8,
+            settle: Duration::from_millis(100),
+            rests: 10,
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
-use qipp_domain::benchmark::NationalValue;
+use qipp_domain::benchmark::{Benchmarks, NationalValue};
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
-use qipp_domain::returns::{Body, ReturnContent, Value};
+use qipp_domain::returns::{Body, ReturnContent};
 use qipp_domain::rollup::Peers;
-use qipp_domain::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Period, SeriesKey, Slug};
-use qipp_rules::{Moment, marker_slip};
-use qipp_serving::Deps;
+use qipp_domain::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Period, Slug};
+use qipp_rules::{Moment, slipping_nationally};
 
 /// A marker over the organisations of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,23 +30,20 @@ pub(crate) fn markers(content: &ReturnContent) -> BTreeSet<MarkerCode> {
     }
 }
 
-/// The groups to look at, month by month, oldest first. When a month moves, every later month that has a value is looked at again: who
-/// slips in it was judged against the earlier ones.
-pub(crate) fn by_period(
-    touched: impl Iterator<Item = (Period, Group)>,
-    deps: &Deps,
-) -> BTreeMap<Period, Vec<Group>> {
+/// The groups to look at, month by month. When a month moves, every later month that has a value is looked at again: who slips in it was
+/// judged against the earlier ones.
+pub(crate) fn with_later_months(
+    touched: BTreeMap<Period, BTreeSet<Group>>,
+    published: &Benchmarks,
+) -> BTreeMap<Period, BTreeSet<Group>> {
     let mut first: BTreeMap<Group, Period> = BTreeMap::new();
-    let mut wanted: BTreeMap<Period, BTreeSet<Group>> = BTreeMap::new();
-    for (period, group) in touched {
-        first
-            .entry(group)
-            .and_modify(|held| *held = (*held).min(period))
-            .or_insert(period);
-        wanted.entry(period).or_default().insert(group);
+    for (period, groups) in &touched {
+        for group in groups {
+            first.entry(*group).or_insert(*period);
+        }
     }
-    let view = deps.follower.view();
-    for value in view.benchmarks().iter(&KnownAt::Latest) {
+    let mut wanted = touched;
+    for value in published.iter(&KnownAt::Latest) {
         let group = Group {
             marker: value.marker,
             kind: value.peer_group,
@@ -57,100 +53,161 @@ pub(crate) fn by_period(
         }
     }
     wanted
-        .into_iter()
-        .map(|(period, groups)| (period, groups.into_iter().collect()))
-        .collect()
 }
 
-/// The national values of a month that differ from those published, or that are new and have their quorum.
-pub(crate) fn differing(
-    nation: &Nation,
-    cut: &Cut,
-    today: Date,
+/// The national values of a month in the making: summed up at once, and then the organisations are asked one after the other whether they
+/// slip, on an image of the nation that is held without a lock.
+#[derive(Debug)]
+pub(crate) struct Month {
+    nation: Nation,
+    moment: Moment,
     period: Period,
-    groups: &[Group],
-    quorum: f64,
-) -> Vec<NationalValue> {
-    let moment = Moment::at(nation, cut.clone(), today);
-    let context = moment.context(nation);
-    let mut values = Vec::new();
-    let mut of_kind: BTreeMap<Slug, Peers> = BTreeMap::new();
-    for group in groups {
-        let all = of_kind
-            .entry(group.kind)
-            .or_insert_with(|| Peers::new(nation, context.reference, group.kind));
-        let sum = all.national_value(nation, context.reference, group.marker, period);
-        let Some(measured) = sum.measured else {
-            continue;
-        };
-        let published = nation
-            .benchmarks()
-            .known((group.marker, group.kind, period), &KnownAt::Latest);
-        if published.is_none()
-            && sum.organisations < least(nation, context.reference, *group, period, quorum)
-        {
-            continue;
+    groups: BTreeSet<Group>,
+    /// By kind the values that differ or could, without who slips.
+    values: BTreeMap<Slug, BTreeMap<MarkerCode, NationalValue>>,
+    /// Who is still to be asked.
+    peers: Vec<(OrgCode, Slug)>,
+}
+
+/// What came of asking some organisations.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// There are more to ask.
+    More(Box<Month>),
+    /// All were asked: the values that differ from those published, or that are new and have their quorum.
+    All(Vec<NationalValue>),
+}
+
+impl Month {
+    /// Adds up the values of a month that are published or have their quorum.
+    pub(crate) fn begin(
+        nation: &Nation,
+        cut: &Cut,
+        today: Date,
+        period: Period,
+        groups: BTreeSet<Group>,
+        quorum: f64,
+    ) -> Self {
+        let moment = Moment::at(nation, cut.clone(), today);
+        let reference = nation.reference(&KnownAt::Latest);
+        let mut all_peers: BTreeMap<Slug, Peers> = BTreeMap::new();
+        let mut values: BTreeMap<Slug, BTreeMap<MarkerCode, NationalValue>> = BTreeMap::new();
+        for group in &groups {
+            let peers = all_peers
+                .entry(group.kind)
+                .or_insert_with(|| Peers::new(nation, &reference, group.kind));
+            let sum = peers.national_value(nation, &reference, group.marker, period);
+            let Some(measured) = sum.measured else {
+                continue;
+            };
+            let key = (group.marker, group.kind, period);
+            if nation.benchmarks().known(key, &KnownAt::Latest).is_none()
+                && sum.organisations < least(nation, &reference, peers, *group, period, quorum)
+            {
+                continue;
+            }
+            let value = NationalValue {
+                marker: group.marker,
+                peer_group: group.kind,
+                period,
+                measured,
+                organisations: sum.organisations,
+                organisations_slipping: 0,
+                cut: cut.clone(),
+                simulated: sum.simulated,
+            };
+            values
+                .entry(group.kind)
+                .or_default()
+                .insert(group.marker, value);
         }
-        let mut value = NationalValue {
-            marker: group.marker,
-            peer_group: group.kind,
+        let kinds = nation.ledgers().filter_map(|(org, _)| {
+            let kind = reference.organisation(org)?.kind;
+            values.contains_key(&kind).then_some((org, kind))
+        });
+        Self {
+            peers: kinds.collect(),
+            nation: nation.frozen(),
+            moment,
             period,
-            measured,
-            organisations: sum.organisations,
-            organisations_slipping: 0,
-            cut: cut.clone(),
-            simulated: sum.simulated,
-        };
-        let slips = |org: &OrgCode| {
-            marker_slip(&context, *org, group.marker, period, Some(&value)).counts_nationally()
-        };
-        let slipping = peers(nation, context.reference, group.kind)
-            .filter(slips)
-            .count();
-        value.organisations_slipping = u32::try_from(slipping).unwrap_or(u32::MAX);
-        if published.is_none_or(|held| {
-            NationalValue {
-                cut: held.cut.clone(),
-                ..value.clone()
-            } != *held
-        }) {
-            values.push(value);
+            groups,
+            values,
         }
     }
-    values
+
+    /// What it is about.
+    pub(crate) fn asked_about(&self) -> (Period, BTreeSet<Group>) {
+        (self.period, self.groups.clone())
+    }
+
+    /// Asks the next `count` organisations.
+    pub(crate) fn ask(mut self, count: usize) -> Asked {
+        let context = self.moment.context(&self.nation);
+        for _ in 0..count {
+            let Some((org, kind)) = self.peers.pop() else {
+                break;
+            };
+            let Some(values) = self.values.get_mut(&kind) else {
+                continue;
+            };
+            for marker in slipping_nationally(&context, org, self.period, values) {
+                if let Some(value) = values.get_mut(&marker) {
+                    value.organisations_slipping += 1;
+                }
+            }
+        }
+        if !self.peers.is_empty() {
+            return Asked::More(Box::new(self));
+        }
+        let published = self.nation.benchmarks();
+        let differs = |value: &NationalValue| {
+            let key = (value.marker, value.peer_group, value.period);
+            published
+                .known(key, &KnownAt::Latest)
+                .is_none_or(|held| says_other(held, value))
+        };
+        let values = self.values.into_values().flat_map(BTreeMap::into_values);
+        Asked::All(values.filter(differs).collect())
+    }
 }
 
-fn peers<'a>(
-    nation: &'a Nation,
-    reference: &'a Reference,
-    kind: Slug,
-) -> impl Iterator<Item = OrgCode> + 'a {
-    nation
-        .ledgers()
-        .map(|(org, _)| org)
-        .filter(move |org| reference.organisation(*org).is_some_and(|o| o.kind == kind))
+/// Do they say different things, wherever they were computed?
+fn says_other(held: &NationalValue, value: &NationalValue) -> bool {
+    let cut = held.cut.clone();
+    NationalValue {
+        cut,
+        ..value.clone()
+    } != *held
 }
 
 /// How many organisations have to have returned the marker: a share of those that did in the three months before, or, at the
 /// beginning of a series, of those that owe the quality return.
-fn least(nation: &Nation, reference: &Reference, group: Group, period: Period, quorum: f64) -> u32 {
-    let before: Vec<Period> = (1..=3).filter_map(|months| period.plus(-months)).collect();
-    let returned = |org: &OrgCode| {
-        let ledger = nation.ledger(*org);
-        before.iter().any(|month| {
-            let found = ledger.and_then(|held| {
-                held.observation(SeriesKey::whole(group.marker), *month, &KnownAt::Latest)
-            });
-            found.is_some_and(|(observation, _)| matches!(observation.value, Value::Measured(_)))
-        })
-    };
-    let regular = peers(nation, reference, group.kind)
-        .filter(returned)
-        .count();
+fn least(
+    nation: &Nation,
+    reference: &Reference,
+    peers: &Peers,
+    group: Group,
+    period: Period,
+    quorum: f64,
+) -> u32 {
+    let before = (1..=3).filter_map(|months| period.plus(-months));
+    let regular = peers.with_a_figure(nation, group.marker, before);
     let expected = if regular > 0 {
         regular
     } else {
-        peers(nation, reference, group.kind)
+        let owing = reference
+            .obligations()
+            .filter(|o| o.dataset == Dataset::Quality)
+            .map(|o| o.org)
+            .collect::<BTreeSet<OrgCode>>();
+        owing
+            .into_iter()
+            .filter(|org| nation.ledger(*org).is_some())
+            .filter(|org| {
+                reference
+                    .organisation(*org)
+                    .is_some_and(|o| o.kind == group.kind)
+            })
             .filter(|org| reference.owes(*org, Dataset::Quality, period))
             .count()
     };

@@ -150,6 +150,20 @@ impl ColumnData {
         self.months.keys().copied()
     }
 
+    /// The organisations that have a figure in the month.
+    pub fn with_a_figure(&self, period: Period) -> impl Iterator<Item = OrgIndex> + '_ {
+        let cells = self
+            .months
+            .get(&period)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        cells
+            .iter()
+            .zip(&self.organisations)
+            .filter(|(cell, _)| cell.numerator >= REASONS)
+            .map(|(_, org)| *org)
+    }
+
     /// Adds up the cells of a month, each into the group that `group_of` gives its organisation; those for which it is
     /// [`NO_GROUP`] are left out. `sums` has a place for every group.
     pub fn add_up(&self, period: Period, group_of: &[u32], sums: &mut [CellSum]) {

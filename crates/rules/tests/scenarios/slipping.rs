@@ -256,9 +256,9 @@ fn a_national_value_can_be_tried_before_it_is_published() {
     let log = waiting.log();
     let moment = log.moment();
     let context = moment.context(&log.nation);
-    let ask = |instead| {
-        qipp_rules::marker_slip(&context, org("RJ1"), marker("AE_4H"), month(NOW), instead)
-    };
-    assert_eq!(ask(None), SlipOutcome::NotJudged(NotJudged::NoComparison));
-    assert!(ask(Some(&value)).counts_nationally());
+    let before = qipp_rules::Subject::new(context, org("RJ1")).slip(marker("AE_4H"), month(NOW));
+    assert_eq!(before, SlipOutcome::NotJudged(NotJudged::NoComparison));
+    let tried = [(marker("AE_4H"), value)].into();
+    let slipping = qipp_rules::slipping_nationally(&context, org("RJ1"), month(NOW), &tried);
+    assert_eq!(slipping, [marker("AE_4H")]);
 }
