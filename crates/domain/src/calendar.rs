@@ -1,7 +1,11 @@
 //! Working days in England: what a deadline of "the tenth working day" means.
 
+use std::sync::LazyLock;
+
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
+
+use crate::Period;
 
 /// Bank holidays in England that no yearly rule gives, from 1995 on: days added and days taken away.
 /// Source: the GOV.UK list of bank holidays and the royal proclamations for jubilees, weddings, the coronation and mourning.
@@ -98,7 +102,7 @@ pub fn is_working_day(day: Date) -> bool {
 
 /// The `n`-th working day (from 1) of the month after `period`: working day 10 is when savings returns are due.
 #[must_use]
-pub fn working_day_after(period: crate::Period, n: u32) -> Date {
+pub fn working_day_after(period: Period, n: u32) -> Date {
     add_working_days(period.last_day(), n)
 }
 
@@ -118,6 +122,10 @@ pub fn add_working_days(day: Date, n: u32) -> Date {
 #[must_use]
 pub fn working_days_between(from: Date, to: Date) -> u32 {
     const LIMIT: u32 = 3_000;
+    // The lateness of every return of a nation is asked for again and again: count the days of the calendar of periods once.
+    if let (Some(before), Some(until)) = (counted_until(from), counted_until(to)) {
+        return until.saturating_sub(before).min(LIMIT);
+    }
     let mut current = from;
     let mut count = 0;
     while current < to && count < LIMIT {
@@ -125,6 +133,23 @@ pub fn working_days_between(from: Date, to: Date) -> u32 {
         count += u32::from(is_working_day(current));
     }
     count
+}
+
+/// Working days from the beginning of the calendar of periods up to and including the day; `None` outside of that calendar.
+fn counted_until(day: Date) -> Option<u32> {
+    static COUNTS: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        let (first, last) = (Period::FIRST.first_day(), Period::LAST.last_day());
+        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok());
+        let mut count = 0;
+        days.take_while(|day| *day <= last)
+            .map(|day| {
+                count += u32::from(is_working_day(day));
+                count
+            })
+            .collect()
+    });
+    let days = (day - Period::FIRST.first_day()).get_days();
+    COUNTS.get(usize::try_from(days).ok()?).copied()
 }
 
 #[cfg(test)]

@@ -95,7 +95,6 @@ pub fn submission(
     });
     let received = known.first().copied();
     let until = received.map_or(today, day_of);
-    let late = due.map_or(0, |due| working_days_between(due, until));
     let overdue = due.is_some_and(|due| until > due);
     let state = match (received, overdue) {
         (Some(_), false) => State::InTime,
@@ -108,7 +107,7 @@ pub fn submission(
         org,
         state,
         received,
-        working_days_late: if overdue { late } else { 0 },
+        working_days_late: due.map_or(0, |due| working_days_between(due, until)),
         revisions,
     }
 }

@@ -118,6 +118,20 @@ impl Nation {
         &self.columns
     }
 
+    /// As much of the state as rules look at for these organisations. Costs a pointer for each of them.
+    #[must_use]
+    pub fn frozen_for(&self, organisations: &[OrgCode]) -> Self {
+        let ledger = |org: &OrgCode| Some((*org, Arc::clone(self.ledgers.get(org)?)));
+        let book = |org: &OrgCode| Some((*org, Arc::clone(self.alerts.get(org)?)));
+        Self {
+            reference: Arc::clone(&self.reference),
+            ledgers: organisations.iter().filter_map(ledger).collect(),
+            benchmarks: Arc::clone(&self.benchmarks),
+            alerts: organisations.iter().filter_map(book).collect(),
+            columns: Columns::default(),
+        }
+    }
+
     /// The same state to be saved: without the columns, which are made again when it is restored.
     #[must_use]
     pub fn frozen(&self) -> Self {

@@ -94,10 +94,11 @@ pub fn overdue(subject: &Subject<'_>, until: Option<Period>) -> Vec<LateReturn> 
     let mut late = Vec::new();
     for dataset in DATASETS {
         for (period, due) in due(subject, dataset, until) {
+            if arrived(dataset, period) {
+                continue;
+            }
             let working_days_late = working_days_between(due, context.as_of);
-            if !arrived(dataset, period)
-                && working_days_late >= context.rules.count(&FIRST_REMINDER)
-            {
+            if working_days_late >= context.rules.count(&FIRST_REMINDER) {
                 late.push(LateReturn {
                     dataset,
                     period,

@@ -368,7 +368,7 @@ impl Evaluator {
     async fn evaluate(&self, organisations: &[OrgCode], today: Date) -> Result<(), ApiError> {
         let (nation, cut) = {
             let view = self.deps.follower.view();
-            (view.frozen(), view.cut().clone())
+            (view.frozen_for(organisations), view.cut().clone())
         };
         let organisations = organisations.to_vec();
         let facts = blocking(move || evaluated(&nation, &cut, &organisations, today)).await?;
