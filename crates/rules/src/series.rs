@@ -4,12 +4,15 @@
 //! Holding a month against the national value of the same month takes out the season and whatever else hits everybody
 //! (report §0.4: on real A&E data, winter flags fall from 45% of months to 25%).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::marker::MarkerDefinition;
 use qipp_domain::nation::{Ledger, Nation};
-use qipp_domain::returns::{Body, Measured, Observation, ReturnContent, Revision, Status, Value};
+use qipp_domain::returns::{
+    Body, Measured, Observations, ReturnContent, Revision, Shape, Status, Value,
+};
 use qipp_domain::{Dataset, KnownAt, MarkerCode, OrgCode, Period, Quantity, Slug};
 use qipp_spc::baseline::{log_rate, logit_clamped};
 
@@ -91,7 +94,21 @@ impl From<&NationalValue> for National {
 /// The national side of every marker, kind and month at a moment of knowledge, laid out to be looked up for every figure of every
 /// organisation.
 #[derive(Clone, Debug, Default)]
-pub struct Nationals(HashMap<(MarkerCode, Slug), (Period, Vec<Option<National>>)>);
+pub struct Nationals(HashMap<(MarkerCode, Slug), Months>);
+
+/// The values of one marker and kind, month by month from the first on.
+#[derive(Clone, Debug)]
+struct Months {
+    first: Period,
+    values: Vec<Option<National>>,
+}
+
+impl Months {
+    fn of(&self, period: Period) -> Option<National> {
+        let index = usize::try_from(period.months_since(self.first)).ok()?;
+        self.values.get(index).copied().flatten()
+    }
+}
 
 impl Nationals {
     /// What was published and known then.
@@ -100,21 +117,16 @@ impl Nationals {
         let mut all = Self::default();
         // They come by marker, kind and month.
         for value in nation.benchmarks().iter(at) {
-            let (first, months) = all
-                .0
-                .entry((value.marker, value.peer_group))
-                .or_insert_with(|| (value.period, Vec::new()));
-            let index = usize::try_from(value.period.months_since(*first)).unwrap_or(0);
-            months.resize(index + 1, None);
-            months[index] = Some(National::from(value));
+            let key = (value.marker, value.peer_group);
+            let months = all.0.entry(key).or_insert_with(|| Months {
+                first: value.period,
+                values: Vec::new(),
+            });
+            let index = usize::try_from(value.period.months_since(months.first)).unwrap_or(0);
+            months.values.resize(index + 1, None);
+            months.values[index] = Some(National::from(value));
         }
         all
-    }
-
-    fn of(&self, marker: MarkerCode, kind: Slug, period: Period) -> Option<National> {
-        let (first, months) = self.0.get(&(marker, kind))?;
-        let index = usize::try_from(period.months_since(*first)).ok()?;
-        months.get(index).copied().flatten()
     }
 }
 
@@ -173,49 +185,105 @@ pub(crate) fn quality_returns<'a>(
     ledger.known_returns(Dataset::Quality, at)
 }
 
-/// Every observation of a marker as a whole in a return.
-pub(crate) fn whole_observations(
-    content: &ReturnContent,
-) -> impl Iterator<Item = Observation> + '_ {
-    let observations = match &content.body {
-        Body::Quality(observations) => Some(observations.iter()),
-        Body::Savings(_) => None,
-    };
-    observations
-        .into_iter()
-        .flatten()
-        .filter(|held| held.key.breakdown.is_none())
+/// Reads returns as points. What a return speaks about is looked up once, and used for all returns that speak of the same.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    context: Context<'a>,
+    kind: Slug,
+    shape: Option<Arc<Shape>>,
+    /// For each column of the shape; `None` for parts, which are never judged.
+    columns: Vec<Option<Looked<'a>>>,
 }
 
-/// The point that an observation makes; `None` when it has no figure.
-pub(crate) fn point(
-    context: &Context<'_>,
-    kind: Slug,
-    period: Period,
-    revision: &Revision<ReturnContent>,
-    observation: &Observation,
-    instead: Option<&NationalValue>,
-) -> Option<Point> {
-    let Value::Measured(own) = observation.value else {
-        return None;
-    };
-    let marker = observation.key.marker;
-    let published = || context.nationals.of(marker, kind, period);
-    let national = instead.map(National::from).or_else(published);
-    let version = observation.definition_version;
-    let scale = context.reference.marker(marker, version).map(Scale::of);
-    let residual = scale.zip(national).and_then(|(scale, national)| {
-        let difference = scale.place(own)? - scale.place(national.figure)?;
-        difference.is_finite().then_some(difference)
-    });
-    Some(Point {
-        period,
-        own,
-        version,
-        revision: revision.number,
-        status: revision.content.status,
-        simulated: observation.simulated,
-        national,
-        residual,
-    })
+/// What is known of a marker before any figure is read.
+#[derive(Clone, Copy, Debug)]
+struct Looked<'a> {
+    marker: MarkerCode,
+    version: u32,
+    simulated: bool,
+    scale: Option<Scale>,
+    national: Option<&'a Months>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of returns of organisations of this kind.
+    pub(crate) fn new(context: &Context<'a>, kind: Slug) -> Self {
+        Self {
+            context: *context,
+            kind,
+            shape: None,
+            columns: Vec::new(),
+        }
+    }
+
+    fn look_up(&mut self, shape: &Arc<Shape>) {
+        if self
+            .shape
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, shape))
+        {
+            return;
+        }
+        let Context {
+            reference,
+            nationals,
+            ..
+        } = self.context;
+        let columns = shape.columns().iter().map(|column| {
+            let marker = column.key.marker;
+            column.key.breakdown.is_none().then(|| Looked {
+                marker,
+                version: column.definition_version,
+                simulated: column.simulated,
+                scale: reference
+                    .marker(marker, column.definition_version)
+                    .map(Scale::of),
+                national: nationals.0.get(&(marker, self.kind)),
+            })
+        });
+        self.columns = columns.collect();
+        self.shape = Some(Arc::clone(shape));
+    }
+
+    /// The points of a return: one for every marker as a whole that has a figure. `instead` takes the place of the published national
+    /// value of a marker and this month.
+    pub(crate) fn points<'r>(
+        &'r mut self,
+        period: Period,
+        revision: &'r Revision<ReturnContent>,
+        instead: Option<&'r BTreeMap<MarkerCode, NationalValue>>,
+    ) -> impl Iterator<Item = (MarkerCode, Point)> + 'r {
+        let observations = match &revision.content.body {
+            Body::Quality(observations) => Some(observations),
+            Body::Savings(_) => None,
+        };
+        if let Some(observations) = observations {
+            self.look_up(observations.shape());
+        }
+        let values = observations.into_iter().flat_map(Observations::values);
+        let columns = self.columns.iter().zip(values);
+        columns.filter_map(move |(looked, value)| {
+            let (looked, Value::Measured(own)) = (looked.as_ref()?, value) else {
+                return None;
+            };
+            let published = || looked.national.and_then(|months| months.of(period));
+            let tried = instead.and_then(|values| values.get(&looked.marker));
+            let national = tried.map(National::from).or_else(published);
+            let residual = looked.scale.zip(national).and_then(|(scale, national)| {
+                let difference = scale.place(own)? - scale.place(national.figure)?;
+                difference.is_finite().then_some(difference)
+            });
+            let point = Point {
+                period,
+                own,
+                version: looked.version,
+                revision: revision.number,
+                status: revision.content.status,
+                simulated: looked.simulated,
+                national,
+                residual,
+            };
+            Some((looked.marker, point))
+        })
+    }
 }

@@ -24,7 +24,7 @@ use qipp_domain::{Dataset, MarkerCode, OrgCode, Period, Quantity, SchemeId};
 use qipp_spc::baseline::{Baseline, baseline};
 
 use crate::rule_set::RuleSetInForce;
-use crate::series::{Point, Scale, Series, kind_of, point, quality_returns, whole_observations};
+use crate::series::{Point, Reader, Scale, Series, kind_of, quality_returns};
 use crate::suppress::{self, LeftOut};
 use crate::{Context, r01};
 
@@ -217,12 +217,13 @@ fn deciding_series(
     let full = Limits::of(context.rules).full;
     let window = period.plus(1 - WINDOW)?;
     let now = ledger.known(Dataset::Quality, period, context.known_at)?;
-    let mut wanted: BTreeMap<MarkerCode, (Series, u32, u32)> = whole_observations(&now.content)
-        .filter(|o| values.contains_key(&o.key.marker))
-        .map(|o| {
-            let marker = o.key.marker;
+    let mut reader = Reader::new(context, kind);
+    let mut wanted: BTreeMap<MarkerCode, (Series, u32, u32)> = reader
+        .points(period, now, None)
+        .filter(|(marker, _)| values.contains_key(marker))
+        .map(|(marker, point)| {
             let points = Vec::new();
-            (marker, (Series { marker, points }, o.definition_version, 0))
+            (marker, (Series { marker, points }, point.version, 0))
         })
         .collect();
     let mut short = wanted.len();
@@ -233,18 +234,14 @@ fn deciding_series(
         if month < window && short == 0 {
             continue;
         }
-        for observation in whole_observations(&revision.content) {
-            let marker = observation.key.marker;
+        let instead = (month == period).then_some(values);
+        for (marker, point) in reader.points(month, revision, instead) {
             let Some((series, version, usable)) = wanted.get_mut(&marker) else {
                 continue;
             };
             if month < window && *usable == full {
                 continue;
             }
-            let instead = values.get(&marker).filter(|value| value.period == month);
-            let Some(point) = point(context, kind, month, revision, &observation, instead) else {
-                continue;
-            };
             if month < window && point.version == *version && point.residual.is_some() {
                 *usable += 1;
                 short -= usize::from(*usable == full);

@@ -11,7 +11,7 @@ use qipp_domain::{MarkerCode, OrgCode, Period, SchemeId};
 
 use crate::Context;
 use crate::rising::Savings;
-use crate::series::{Series, kind_of, point, quality_returns, whole_observations};
+use crate::series::{Reader, Series, kind_of, quality_returns};
 use crate::slip::{self, SlipOutcome};
 
 /// An organisation at a moment.
@@ -157,16 +157,14 @@ fn all_series(
     let (Some(ledger), Some(kind)) = (ledger, kind_of(context, org)) else {
         return all;
     };
+    let mut reader = Reader::new(context, kind);
     for (period, revision) in quality_returns(context, ledger) {
-        for observation in whole_observations(&revision.content) {
-            let marker = observation.key.marker;
-            if let Some(point) = point(context, kind, period, revision, &observation, None) {
-                let empty = || Series {
-                    marker,
-                    points: Vec::new(),
-                };
-                all.entry(marker).or_insert_with(empty).points.push(point);
-            }
+        for (marker, point) in reader.points(period, revision, None) {
+            let empty = || Series {
+                marker,
+                points: Vec::new(),
+            };
+            all.entry(marker).or_insert_with(empty).points.push(point);
         }
     }
     all

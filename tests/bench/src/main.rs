@@ -77,6 +77,10 @@ struct Size {
     seed: u64,
 }
 
+/// The allocator of the product, because parts of it are measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Told to end, it has to end its children first: they are, when what holds them is dropped.

@@ -104,7 +104,10 @@ pub struct ColumnData {
     pub column: Column,
     rows: Vec<u32>,
     organisations: Vec<OrgIndex>,
-    months: BTreeMap<Period, Vec<Cell>>,
+    /// The month of the first entry of `cells`.
+    first: Period,
+    /// A run of cells for each month from the first on; empty for a month of which nobody said anything.
+    cells: Vec<Vec<Cell>>,
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -115,7 +118,8 @@ impl ColumnData {
             column,
             rows: Vec::new(),
             organisations: Vec::new(),
-            months: BTreeMap::new(),
+            first: Period::FIRST,
+            cells: Vec::new(),
         }
     }
 
@@ -136,7 +140,8 @@ impl ColumnData {
     fn set(&mut self, org: OrgIndex, period: Period, cell: Cell) {
         let row = self.row(org);
         let rows = self.organisations.len();
-        let cells = self.months.entry(period).or_default();
+        let month = self.month(period);
+        let cells = &mut self.cells[month];
         if cells.len() <= row {
             // A month usually ends with as many organisations as there are: room for them at once.
             cells.reserve_exact(rows.max(row + 1) - cells.len());
@@ -145,18 +150,40 @@ impl ColumnData {
         cells[row] = cell;
     }
 
+    /// The place of a month, which is made when there is none yet.
+    fn month(&mut self, period: Period) -> usize {
+        if self.cells.is_empty() {
+            self.first = period;
+        }
+        let months = period.months_since(self.first);
+        if let Ok(earlier) = usize::try_from(-i64::from(months)) {
+            self.cells.splice(..0, (0..earlier).map(|_| Vec::new()));
+            self.first = period.min(self.first);
+        }
+        let at = usize::try_from(months).unwrap_or(0);
+        if self.cells.len() <= at {
+            self.cells.resize(at + 1, Vec::new());
+        }
+        at
+    }
+
+    fn cells_of(&self, period: Period) -> &[Cell] {
+        let at = usize::try_from(period.months_since(self.first)).ok();
+        at.and_then(|at| self.cells.get(at))
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// The months that have cells, oldest first.
     pub fn months(&self) -> impl Iterator<Item = Period> + '_ {
-        self.months.keys().copied()
+        let months = self.first.to(Period::LAST).zip(&self.cells);
+        months
+            .filter(|(_, cells)| !cells.is_empty())
+            .map(|(period, _)| period)
     }
 
     /// The organisations that have a figure in the month.
     pub fn with_a_figure(&self, period: Period) -> impl Iterator<Item = OrgIndex> + '_ {
-        let cells = self
-            .months
-            .get(&period)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let cells = self.cells_of(period);
         cells
             .iter()
             .zip(&self.organisations)
@@ -167,10 +194,7 @@ impl ColumnData {
     /// Adds up the cells of a month, each into the group that `group_of` gives its organisation; those for which it is
     /// [`NO_GROUP`] are left out. `sums` has a place for every group.
     pub fn add_up(&self, period: Period, group_of: &[u32], sums: &mut [CellSum]) {
-        let Some(cells) = self.months.get(&period) else {
-            return;
-        };
-        for (cell, org) in cells.iter().zip(&self.organisations) {
+        for (cell, org) in self.cells_of(period).iter().zip(&self.organisations) {
             let group = group_of.get(*org as usize).copied().unwrap_or(NO_GROUP);
             if let Some(sum) = sums.get_mut(group as usize) {
                 sum.add(*cell);

@@ -6,7 +6,7 @@ use super::{Against, Problem, check_count, unknown_marker};
 use crate::marker::MarkerDefinition;
 use crate::nation::Ledger;
 use crate::reference::Reference;
-use crate::returns::{Measured, Observation, Value};
+use crate::returns::{Body, Dataset, Measured, Observation, Value};
 use crate::{KnownAt, MarkerCode, Period, Quantity, SeriesKey};
 
 pub(super) fn check_quality(
@@ -215,6 +215,11 @@ fn warn_against_last_month(
     let Some(before) = period.plus(-1) else {
         return;
     };
+    let last = ledger.known(Dataset::Quality, before, &KnownAt::Latest);
+    let Some(Body::Quality(last)) = last.map(|revision| &revision.content.body) else {
+        return;
+    };
+    let last: BTreeMap<SeriesKey, Value> = last.iter().map(|o| (o.key, o.value)).collect();
     let (mut large, mut identical) = (0_u32, 0_u32);
     for (index, o) in observations
         .iter()
@@ -227,13 +232,10 @@ fn warn_against_last_month(
         else {
             continue;
         };
-        let Some((last, _)) = ledger.observation(o.key, before, &KnownAt::Latest) else {
-            continue;
-        };
-        let Value::Measured(Measured {
+        let Some(Value::Measured(Measured {
             numerator: last_numerator,
             denominator: Some(then),
-        }) = last.value
+        })) = last.get(&o.key).copied()
         else {
             continue;
         };
