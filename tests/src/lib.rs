@@ -16,6 +16,7 @@ pub mod real;
 pub mod returns;
 mod sandbox;
 pub mod sse;
+pub mod survive;
 pub mod wire;
 
 pub use sandbox::{NODE, OTHER, Sandbox, TREE, TRUST, Who, copy, no_key};

@@ -1,0 +1,342 @@
+//! What is looked at in a house that came back, and in what it leaves behind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use prost::Message as _;
+use qipp::client::Client;
+use qipp_api::proto::alerts::v1::{GetAlertRequest, ListAlertsRequest};
+use qipp_api::proto::events::v1::alert_fact;
+use qipp_api::proto::events::v1::envelope::Body;
+use qipp_api::proto::events::v1::return_fact::Fact;
+use qipp_api::proto::events::v1::{Cut, Dataset, Envelope, Finding, ReadOptions, Transition};
+use qipp_api::proto::projections::v1::{GetStatusRequest, ListRevisionsRequest};
+use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, Record, Topic};
+use qipp_projection::{digest_of, fold_to};
+use tonic::Status;
+
+use super::clients::Clients;
+use super::model::{Place, Shown, Slot, Stored, Wanted, check_shown};
+use super::plan::slot_of;
+
+/// The state of a house at a cut, in one word.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Digest {
+    pub(super) cut: Cut,
+    pub(super) digest: String,
+}
+
+/// Why a look was not finished.
+pub(super) enum Trouble {
+    /// The house went away.
+    Gone,
+    /// Something that must not be.
+    Faults(Vec<String>),
+}
+
+impl From<Status> for Trouble {
+    fn from(status: Status) -> Self {
+        use tonic::Code::{Cancelled, Internal, Unavailable, Unknown};
+        match status.code() {
+            Unavailable | Cancelled => Self::Gone,
+            Unknown | Internal if status.details().is_empty() => Self::Gone,
+            _ => Self::Faults(vec![format!("a question was refused: {status:?}")]),
+        }
+    }
+}
+
+/// Looks at everything that was answered since the last look, as the house shows it now, and takes its digest if nothing happens in
+/// between. What could not be looked at is looked at the next time.
+pub(super) async fn look(clients: &Clients, client: &Client) -> Result<Option<Digest>, Trouble> {
+    let (slots, cut, asked) = {
+        let mut notes = clients.notes();
+        let slots = std::mem::take(&mut notes.unchecked);
+        (slots, notes.cut.clone(), clients.tick())
+    };
+    for slot in &slots {
+        let looked = revisions(client, slot, Some(&cut)).await;
+        let told = looked.and_then(|shown| {
+            let faults = check_shown(&clients.notes().history, slot, &shown, asked);
+            if faults.is_empty() {
+                Ok(())
+            } else {
+                Err(Trouble::Faults(faults))
+            }
+        });
+        if let Err(trouble) = told {
+            clients.notes().unchecked.extend(slots);
+            return Err(trouble);
+        }
+    }
+    digest(client, &cut).await
+}
+
+async fn digest(client: &Client, cut: &Cut) -> Result<Option<Digest>, Trouble> {
+    let status = async |digest: bool| {
+        let request = GetStatusRequest {
+            read: read(Some(cut)),
+            digest,
+        };
+        client.projections().get_status(request).await
+    };
+    let first = status(true).await?.into_inner();
+    let second = status(false).await?.into_inner();
+    Ok((first.cut == second.cut).then(|| Digest {
+        cut: first.cut.unwrap_or_default(),
+        digest: first.digest,
+    }))
+}
+
+fn read(cut: Option<&Cut>) -> Option<ReadOptions> {
+    Some(ReadOptions {
+        min_cut: cut.cloned(),
+        ..ReadOptions::default()
+    })
+}
+
+/// The revisions of a slot as the house shows them.
+pub(super) async fn revisions(
+    client: &Client,
+    slot: &Slot,
+    cut: Option<&Cut>,
+) -> Result<Vec<Shown>, Trouble> {
+    let dataset = match slot.dataset {
+        "savings" => Dataset::Savings,
+        _ => Dataset::Quality,
+    };
+    let request = ListRevisionsRequest {
+        read: read(cut),
+        org_code: slot.org.clone(),
+        dataset: dataset.into(),
+        period: slot.period.clone(),
+    };
+    let answer = client
+        .projections()
+        .list_revisions(request)
+        .await?
+        .into_inner();
+    let shown = answer.revisions.into_iter().map(|revision| {
+        let position = revision.position.unwrap_or_default();
+        Shown {
+            number: revision.revision,
+            place: (
+                u16::try_from(position.partition).unwrap_or(u16::MAX),
+                position.offset,
+            ),
+            token: revision.r#return.unwrap_or_default().narrative,
+        }
+    });
+    Ok(shown.collect())
+}
+
+/// An alert with everything that happened to it, without what has to differ between two runs of the same returns: positions, times and
+/// cuts, and the day that counted as today with the days of lateness that follow from it. Everything else has to be equal: which alerts
+/// there are, by their ids; what happened to each, in what order; and every finding, with figures, baselines, limits and wording.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    pub(super) id: String,
+    pub(super) state: String,
+    pub(super) events: Vec<(Transition, Finding)>,
+}
+
+/// Every alert that the house shows, and where each of their events stands.
+pub(super) async fn alerts(client: &Client) -> Result<(Vec<Told>, Vec<Place>), Status> {
+    let mut told = Vec::new();
+    let mut places = Vec::new();
+    let mut request = ListAlertsRequest::default();
+    loop {
+        let page = client
+            .alerts()
+            .list_alerts(request.clone())
+            .await?
+            .into_inner();
+        for listed in page.alerts {
+            let request = GetAlertRequest {
+                read: None,
+                alert_id: listed.alert_id,
+            };
+            let got = client.alerts().get_alert(request).await?.into_inner();
+            let alert = got.alert.unwrap_or_default();
+            let mut events = Vec::new();
+            for event in got.history {
+                use qipp_api::proto::alerts::v1::alert_event::Event;
+                let position = event.position.unwrap_or_default();
+                places.push((
+                    u16::try_from(position.partition).unwrap_or(u16::MAX),
+                    position.offset,
+                ));
+                if let Some(Event::Evaluated(evaluated)) = event.event {
+                    let transition = evaluated.transition();
+                    events.push((
+                        transition,
+                        comparable(evaluated.finding.unwrap_or_default()),
+                    ));
+                }
+            }
+            told.push(Told {
+                state: format!(
+                    "{:?} {:?} since {}",
+                    alert.condition(),
+                    alert.stage(),
+                    alert.raised_period
+                ),
+                id: alert.alert_id,
+                events,
+            });
+        }
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            told.sort_by(|a, b| a.id.cmp(&b.id));
+            places.sort_unstable();
+            return Ok((told, places));
+        }
+    }
+}
+
+fn comparable(mut finding: Finding) -> Finding {
+    if let Some(evidence) = &mut finding.evidence {
+        evidence.cut = None;
+        evidence.as_of.clear();
+        for late in &mut evidence.late_returns {
+            late.working_days_late = 0;
+        }
+    }
+    if finding.rule_id == "R90" {
+        // Its wording counts the days.
+        finding.summary.clear();
+        finding.question.clear();
+    }
+    finding
+}
+
+/// What differs between the alerts of two runs.
+pub(super) fn differing(disturbed: &[Told], undisturbed: &[Told]) -> Vec<String> {
+    let by_id = |told: &[Told]| {
+        told.iter()
+            .map(|t| (t.id.clone(), t.clone()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (one, other) = (by_id(disturbed), by_id(undisturbed));
+    let mut faults = Vec::new();
+    for (id, told) in &one {
+        match other.get(id) {
+            None => faults.push(format!(
+                "alert {id} is there, and not in the undisturbed run: {told:?}"
+            )),
+            Some(same) if same == told => {}
+            Some(differs) => faults.push(format!(
+                "alert {id} is {told:?}, and undisturbed {differs:?}"
+            )),
+        }
+    }
+    let missing = other.keys().filter(|id| !one.contains_key(*id));
+    faults.extend(missing.map(|id| format!("alert {id} is missing")));
+    faults
+}
+
+/// What a log holds once nobody has it open.
+pub(super) struct Left {
+    pub(super) returns: Vec<Stored>,
+    /// Where alert facts stand.
+    pub(super) alerts: Vec<Place>,
+}
+
+/// Opens the log that the house left, which verifies all of it; reads it; and folds it afresh to each cut of which a digest was told.
+pub(super) async fn left(data: &Path, digests: &[Digest]) -> Result<Left, Vec<String>> {
+    let path = data.join("log");
+    let opened =
+        tokio::task::spawn_blocking(move || EmbeddedLog::open(path, EmbeddedConfig::default()))
+            .await;
+    let log = opened
+        .map_err(|error| vec![error.to_string()])?
+        .map_err(|error| vec![format!("the log does not open: {error}")])?;
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let read = read_all(&log, digests).await;
+    log.close().await;
+    read
+}
+
+async fn read_all(log: &Arc<dyn EventLog>, digests: &[Digest]) -> Result<Left, Vec<String>> {
+    let mut faults = Vec::new();
+    for told in digests {
+        let cut =
+            qipp_api::cut::cut_from_proto(&told.cut, "cut").map_err(|e| vec![format!("{e:?}")])?;
+        match fold_to(&**log, qipp::serve::decode, &cut).await {
+            Ok((nation, _)) => {
+                let fresh = digest_of(&nation);
+                if fresh != told.digest {
+                    faults.push(format!(
+                        "at {cut:?} the digest was {}, and a fresh fold gives {fresh}",
+                        told.digest
+                    ));
+                }
+            }
+            Err(error) => faults.push(format!("no fold to {cut:?}: {error}")),
+        }
+    }
+    let mut left = Left {
+        returns: Vec::new(),
+        alerts: Vec::new(),
+    };
+    for (topic, partition) in log.layout().all() {
+        let mut from = 0;
+        loop {
+            let page = log.read(topic, partition, from, 1000).await;
+            let page = page.map_err(|error| vec![error.to_string()])?;
+            let Some(last) = page.last() else { break };
+            from = last.position.offset + 1;
+            for record in &page {
+                match topic {
+                    Topic::Returns => left.returns.extend(stored(record)),
+                    Topic::Alerts if is_evaluation(record) => {
+                        left.alerts.push((partition, record.position.offset));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(left)
+    } else {
+        Err(faults)
+    }
+}
+
+fn body(record: &Record) -> Option<Body> {
+    Envelope::decode(record.payload.clone()).ok()?.body
+}
+
+fn is_evaluation(record: &Record) -> bool {
+    let Some(Body::Alerts(alerts)) = body(record) else {
+        return false;
+    };
+    let evaluated = |fact: &alert_fact::Fact| matches!(fact, alert_fact::Fact::Evaluated(_));
+    alerts
+        .facts
+        .iter()
+        .any(|fact| fact.fact.as_ref().is_some_and(evaluated))
+}
+
+/// A return of the log; nothing for a scheme.
+fn stored(record: &Record) -> Option<Stored> {
+    let Some(Body::Returns(returns)) = body(record) else {
+        return None;
+    };
+    let received = returns.facts.into_iter().find_map(|fact| match fact.fact {
+        Some(Fact::ReturnReceived(received)) => received.r#return,
+        _ => None,
+    })?;
+    Some(Stored {
+        place: (record.position.partition, record.position.offset),
+        time_ms: record.time_ms,
+        wanted: Wanted {
+            slot: slot_of(&received),
+            token: received.narrative,
+            key: received.idempotency_key,
+            expected: received.expected_revision,
+            dry_run: false,
+        },
+    })
+}
