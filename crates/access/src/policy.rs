@@ -40,6 +40,7 @@ pub mod method {
     pub const ACT_ON_ALERT: &str = "qipp.alerts.v1.AlertsService/ActOnAlert";
     pub const RECOMPUTE_ALERT: &str = "qipp.alerts.v1.AlertsService/RecomputeAlert";
     pub const LIST_BENCHMARKS: &str = "qipp.alerts.v1.AlertsService/ListBenchmarks";
+    pub const EXPORT_LOG: &str = "qipp.log.v1.LogService/ExportLog";
 }
 
 /// How a scope is held against what a call is about.
@@ -109,6 +110,7 @@ pub const TABLE: &[Rule] = &[
     row(method::ACT_ON_ALERT, CONVERSING, Check::Own),
     row(method::RECOMPUTE_ALERT, EVERYBODY, Check::Own),
     row(method::LIST_BENCHMARKS, OVERSEERS, Check::Any),
+    row(method::EXPORT_LOG, OPERATOR, Check::Nation),
 ];
 
 /// Who may do what with an alert. An organisation answers the question that others put to it, and never decides its own case.

@@ -61,6 +61,13 @@ pub mod proto {
             tonic::include_proto!("qipp.alerts.v1");
         }
     }
+    /// The log itself.
+    pub mod log {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("qipp.log.v1");
+        }
+    }
 }
 
 /// Descriptors of the whole contract with comments, for reflection, JSON and OpenAPI.

@@ -88,6 +88,10 @@ enum Verb {
     Chart(verbs::chart::ChartArgs),
     /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
     Verify(verbs::verify::VerifyArgs),
+    /// Write the whole log to a file, while the service runs.
+    Backup(verbs::backup::BackupArgs),
+    /// Make a data directory from a back-up, as the log stood at its end, at a cut or at a time.
+    Restore(verbs::restore::RestoreArgs),
     /// Make keys.
     Keys(verbs::keys::KeysArgs),
 }
@@ -186,6 +190,8 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Act(args) => verbs::act::run(args).await,
         Verb::Chart(args) => verbs::chart::run(&args),
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
+        Verb::Backup(args) => verbs::backup::run(args).await,
+        Verb::Restore(args) => verbs::restore::run(args).await,
         Verb::Keys(args) => verbs::keys::run(args),
     }
 }

@@ -9,6 +9,7 @@ use qipp_api::proto::events::v1::{Cut, Return};
 use qipp_api::proto::intake::v1::intake_service_client::IntakeServiceClient;
 use qipp_api::proto::intake::v1::submit_returns_response::Result as Answer;
 use qipp_api::proto::intake::v1::{SubmitReturnsRequest, SubmitReturnsResponse};
+use qipp_api::proto::log::v1::log_service_client::LogServiceClient;
 use qipp_api::proto::projections::v1::projections_service_client::ProjectionsServiceClient;
 use qipp_api::proto::registry::v1::registry_service_client::RegistryServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -141,6 +142,12 @@ impl Client {
     #[must_use]
     pub fn live_alerts(&self) -> AlertsServiceClient<Transport> {
         AlertsServiceClient::new(self.transport(None)).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// The log itself: the stream has no deadline.
+    #[must_use]
+    pub fn log(&self) -> LogServiceClient<Transport> {
+        LogServiceClient::new(self.transport(None)).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Submits many returns through the bulk stream, in order. `answered` hears of each return with its answer. After a broken connection it

@@ -9,6 +9,7 @@
     reason = "a command-line tool prints"
 )]
 
+mod caught_up;
 mod check;
 pub mod cli;
 pub mod client;

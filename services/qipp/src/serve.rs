@@ -16,9 +16,11 @@ use qipp_projection::{Follower, FollowerConfig, StoreConfig};
 use qipp_serving::admission::Admission;
 use qipp_serving::{Deps, Gate, GateParts, Methods, Metrics};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::caught_up;
 use crate::config::{LogKind, ServeConfig};
 use crate::files::ReturnsAsCsv;
 use crate::standing::Standing;
@@ -287,10 +289,16 @@ where
         .add_service(qipp_registry::build(registry, deps.clone()))
         .add_service(qipp_projections::build(projections, deps.clone()))
         .add_service(alerts)
+        .add_service(qipp_backup::build(deps.clone()))
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok(routes.prepare().into_axum_router())
+    let (caught_up, held) = watch::channel(false);
+    let follower = deps.follower.clone();
+    tokio::spawn(async move { caught_up.send_replace(follower.caught_up().await.is_ok()) });
+    // Within the gate: who may not call at all is told at once.
+    let held = axum::middleware::from_fn_with_state(held, caught_up::hold);
+    Ok(routes.prepare().into_axum_router().layer(held))
 }
 
 /// Both sides on one port, each behind the gate.

@@ -23,9 +23,10 @@ const INTAKE: &str = "qipp.intake.v1.IntakeService";
 const REGISTRY: &str = "qipp.registry.v1.RegistryService";
 const PROJECTIONS: &str = "qipp.projections.v1.ProjectionsService";
 const ALERTS: &str = "qipp.alerts.v1.AlertsService";
+const LOG: &str = "qipp.log.v1.LogService";
 
 /// Names under which health can be asked for; the empty one is the whole process.
-const SERVICES: [&str; 5] = ["", INTAKE, REGISTRY, PROJECTIONS, ALERTS];
+const SERVICES: [&str; 6] = ["", INTAKE, REGISTRY, PROJECTIONS, ALERTS, LOG];
 const WRITERS: &[&str] = &[INTAKE, REGISTRY, ALERTS];
 
 /// Looks at the parts of a house.

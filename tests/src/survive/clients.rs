@@ -64,6 +64,7 @@ pub(super) struct Notes {
 }
 
 /// How an attempt ended.
+#[derive(Clone, Copy)]
 enum Outcome<T> {
     Answered(T),
     /// The house may or may not have done it.

@@ -121,7 +121,7 @@ impl Planner {
                 if message.org_code == harm::HARMED {
                     alone.push(message);
                 } else {
-                    let client = self.random.of(0..scripts.len() as u64) as usize;
+                    let client = self.random.index(scripts.len());
                     let sendings = self.life(message);
                     scripts[client].sendings.extend(sendings);
                 }
@@ -203,17 +203,17 @@ impl Planner {
 
     /// Three clients want the same return to be theirs, and two of them then revise whatever there is.
     fn race(&mut self, period: &str, scripts: &mut [Script]) {
-        let org = RACED[self.random.of(0..RACED.len() as u64) as usize];
+        let org = RACED[self.random.index(RACED.len())];
         let message = four_hours(org, period, 90.0, 100.0);
-        for client in 0..3 {
+        for client in scripts.iter_mut().take(3) {
             let again = self.random.percent(20);
             let first = self.sending(message.clone(), true, Some(0), false, again);
-            scripts[client].sendings.push(first);
+            client.sendings.push(first);
         }
-        for client in 1..3 {
+        for client in scripts.iter_mut().skip(1).take(2) {
             let again = self.random.percent(20);
             let revision = self.sending(message.clone(), true, None, false, again);
-            scripts[client].sendings.push(revision);
+            client.sendings.push(revision);
         }
         // Through a stream, too, and as whole as it can be: two markers.
         let mut whole = message;

@@ -27,6 +27,12 @@ impl Seeded {
         range.start + self.next() % (range.end - range.start)
     }
 
+    /// One of so many, by its index.
+    pub(super) fn index(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("few");
+        usize::try_from(self.of(0..count)).expect("below the count")
+    }
+
     /// True in so many of a hundred cases.
     pub(super) fn percent(&mut self, share: u64) -> bool {
         self.of(0..100) < share

@@ -181,6 +181,7 @@ fn cases(org: &str, alert: &str) -> Vec<Case> {
             OVERSEERS,
             json!({"marker": "AE_4H"}),
         ),
+        case("qipp.log.v1.LogService/ExportLog", OPERATOR, json!({})),
     ]
 }
 

@@ -27,6 +27,7 @@
 mod config;
 mod frame;
 mod keys;
+mod restore;
 mod store;
 pub mod stored;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod verify;
 mod writer;
 
 pub use config::EmbeddedConfig;
+pub use restore::Restoring;
 
 use crate::follow::{BATCH_RECORDS, Heads, follow, refused};
 use crate::types::record::check_limits;

@@ -1,10 +1,12 @@
 //! The verbs, one file each.
 
 pub(crate) mod act;
+pub(crate) mod backup;
 pub(crate) mod chart;
 pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod register;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod verify;

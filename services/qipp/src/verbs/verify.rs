@@ -126,13 +126,13 @@ async fn on<T: Send + 'static>(
 }
 
 /// What opening a log gave.
-enum Opened {
+pub(super) enum Opened {
     Whole(Arc<dyn EventLog>),
     /// Opening reads every frame, and something in them does not hold.
     Damaged(Check),
 }
 
-async fn open(data_dir: &Path) -> Result<Opened, Failure> {
+pub(super) async fn open(data_dir: &Path) -> Result<Opened, Failure> {
     let path = data_dir.join("log");
     // Opening would make an empty log where there is none.
     if !path.join("store").is_dir() {
@@ -183,7 +183,7 @@ async fn open_with(
 
 /// What a check found.
 #[derive(Debug)]
-struct Check {
+pub(super) struct Check {
     name: &'static str,
     /// What was compared, in words.
     summary: String,
@@ -191,7 +191,7 @@ struct Check {
     checked: u64,
     differences: u64,
     /// The first differences.
-    shown: Vec<String>,
+    pub(super) shown: Vec<String>,
 }
 
 impl Check {
