@@ -31,7 +31,7 @@ mod memory;
 mod observer;
 mod types;
 
-pub use embedded::{EmbeddedConfig, EmbeddedLog, Restoring, stored};
+pub use embedded::{EmbeddedConfig, EmbeddedLog, Lost, Restoring, Survey, stored, survey};
 pub use log::{EventLog, RecordStream};
 pub use memory::MemoryLog;
 pub use observer::{Batch, Observer};

@@ -90,6 +90,8 @@ enum Verb {
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
     Backup(verbs::backup::BackupArgs),
+    /// Look at a log that no service has open, and save what is whole of a damaged one.
+    Log(verbs::log::LogArgs),
     /// Make a data directory from a back-up, as the log stood at its end, at a cut or at a time.
     Restore(verbs::restore::RestoreArgs),
     /// Make keys.
@@ -191,6 +193,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Chart(args) => verbs::chart::run(&args),
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
         Verb::Backup(args) => verbs::backup::run(args).await,
+        Verb::Log(args) => verbs::log::run(args).await,
         Verb::Restore(args) => verbs::restore::run(args).await,
         Verb::Keys(args) => verbs::keys::run(args),
     }

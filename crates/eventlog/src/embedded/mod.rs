@@ -12,10 +12,12 @@
 //! ```text
 //! <directory>/lock    held while the log is open
 //! <directory>/store   sled: one tree, so that one batch covers everything
+//! <directory>/ends    where every partition ended after the last sync, so that a lost tail is noticed
 //! ```
 //!
 //! What is in the tree: `keys.rs`. What is in a frame: `frame.rs`. How it gets there: `writer.rs`. What is relied on in sled,
-//! and what not: `store.rs`. What is checked on opening: `verify.rs`.
+//! and what not: `store.rs`. What is checked on opening: `verify.rs`, `mark.rs`. What can
+//! be had of a damaged log: `survey.rs`; of a back-up: `restore.rs`.
 //!
 //! # Invariants
 //!
@@ -27,9 +29,11 @@
 mod config;
 mod frame;
 mod keys;
+mod mark;
 mod restore;
 mod store;
 pub mod stored;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -37,11 +41,13 @@ mod writer;
 
 pub use config::EmbeddedConfig;
 pub use restore::Restoring;
+pub use survey::{Lost, Survey, survey};
 
 use crate::follow::{BATCH_RECORDS, Heads, follow, refused};
 use crate::types::record::check_limits;
 use crate::{Appended, Cut, EventLog, Layout, LogError, NewRecord, Record, RecordStream, Topic};
 use async_trait::async_trait;
+use mark::Mark;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use store::Store;
@@ -86,8 +92,14 @@ impl EmbeddedLog {
     /// [`LogError::InvalidConfig`], [`LogError::StorageFull`], [`LogError::Io`].
     pub fn open(path: impl AsRef<Path>, config: EmbeddedConfig) -> Result<EmbeddedLog, LogError> {
         config.check()?;
+        let noted = mark::read(path.as_ref());
+        store::refuse_if_gone(path.as_ref(), noted.is_some())?;
         let (store, released) = Store::open(path.as_ref(), config.layout, config.cache_bytes)?;
         let ends = verify::verify(&store, config.layout)?;
+        if let Some((_, noted, _)) = &noted {
+            verify::reaches(&ends, noted)?;
+        }
+        let mark = Mark::begin(path.as_ref(), config.layout, &ends)?;
         let start = ends.iter().map(|(place, end)| (*place, end.next)).collect();
         let store = Arc::new(store);
         let shared = Arc::new(Shared {
@@ -106,6 +118,7 @@ impl EmbeddedLog {
                 min_free_bytes: config.min_free_bytes,
             },
             ends,
+            mark: Some(mark),
             poisoned: None,
         };
         let (sender, queue) = mpsc::channel(config.queue_appends);

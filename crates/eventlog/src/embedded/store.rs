@@ -311,8 +311,18 @@ pub(crate) fn insert_frame(batch: &mut sled::Batch, base: Position, frame: &[u8]
     }
 }
 
+/// Refuses a log whose data is gone although it was there: sled would begin a new one without a word.
+pub(crate) fn refuse_if_gone(directory: &Path, was_there: bool) -> Result<(), LogError> {
+    let length = std::fs::metadata(directory.join("store/db")).map_or(0, |held| held.len());
+    if was_there && length == 0 {
+        let what = "its file store/db is missing or empty, and it held records before";
+        return Err(damaged(what, None));
+    }
+    Ok(())
+}
+
 /// Takes the log's own lock. sled has one too, but lets go of it in its own time, and calls every failure the same.
-fn lock(directory: &Path) -> Result<File, LogError> {
+pub(crate) fn lock(directory: &Path) -> Result<File, LogError> {
     let lock = File::options()
         .create(true)
         .truncate(false)
@@ -339,7 +349,7 @@ fn open_sled(directory: &Path, path: &Path, cache_bytes: u64) -> Result<sled::Db
         // sled panics on some damages instead of answering.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let held = match opened
-            .map_err(|_| damaged("the store cannot be opened (sled panicked)", None))?
+            .map_err(|_| damaged("its file store/db does not open (sled panicked)", None))?
         {
             Ok(db) => return Ok(db),
             // This is how sled reports that its lock is held.
@@ -378,7 +388,7 @@ fn panicked(doing: &'static str) -> LogError {
     }
 }
 
-fn failed(doing: &'static str, error: &io::Error) -> LogError {
+pub(crate) fn failed(doing: &'static str, error: &io::Error) -> LogError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LogError::StorageFull {
             detail: error.to_string(),
@@ -394,7 +404,8 @@ fn sled_failed(doing: &'static str, error: sled::Error) -> LogError {
     match error {
         sled::Error::Io(error) => failed(doing, &error),
         sled::Error::Corruption { at, .. } => {
-            damaged(format!("the store under it is damaged ({at:?})"), None)
+            let at = at.map(|at| format!(" at {at:?}")).unwrap_or_default();
+            damaged(format!("its file store/db does not read{at}"), None)
         }
         other => LogError::Io {
             doing,

@@ -6,8 +6,8 @@ use crate::embedded::verify::verify;
 use crate::embedded::writer::{Limits, Request, Writer};
 use crate::follow::Heads;
 use crate::{
-    Appended, Batch, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MAX_RECORD_BYTES,
-    ManualClock, NewRecord, Observer, Position, Topic,
+    Appended, Batch, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, Lost,
+    MAX_RECORD_BYTES, ManualClock, NewRecord, Observer, Position, Record, Survey, Topic, survey,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -370,6 +370,7 @@ fn writer_on(directory: &TempDir) -> (Writer<Disk>, Disk) {
             min_free_bytes: 1 << 20,
         },
         ends: verify(&disk.store, LAYOUT).unwrap(),
+        mark: None,
         poisoned: None,
     };
     (writer, disk)
@@ -496,4 +497,206 @@ fn the_observer_hears_of_every_batch_and_of_every_refusal() {
             "refused 1 LOG_POISONED"
         ]
     );
+}
+
+/// Copies the files of a log.
+fn copy_of(directory: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let to = TempDir::new().unwrap();
+    copy(directory, to.path());
+    to
+}
+
+/// All records of an open log.
+async fn all_records(log: &EmbeddedLog) -> Vec<Record> {
+    let mut all = Vec::new();
+    for (topic, partition) in LAYOUT.all() {
+        all.extend(log.read(topic, partition, 0, usize::MAX).await.unwrap());
+    }
+    all
+}
+
+/// A closed log with small frames, large ones and several partitions, and what is in it.
+async fn a_real_log() -> (TempDir, Vec<Record>) {
+    let directory = TempDir::new().unwrap();
+    let log = open(&directory).unwrap();
+    for round in 0..40_u16 {
+        let payload = vec![u8::try_from(round).unwrap(); 300 + 97 * usize::from(round)];
+        log.append(TOPIC, round % 2, vec![record(&payload), record(b"b")])
+            .await
+            .unwrap();
+        log.append(Topic::Reference, 0, vec![record(&payload[..50])])
+            .await
+            .unwrap();
+    }
+    log.append(Topic::Alerts, 0, vec![record(&vec![9; 150_000])])
+        .await
+        .unwrap();
+    let all = all_records(&log).await;
+    log.close().await;
+    (directory, all)
+}
+
+/// What is given of a log, and what is told to be lost, make up all that was acknowledged; and nothing else is given.
+fn accounts_for(all: &[Record], found: &[Record], lost: &[Lost]) {
+    for record in found {
+        assert!(
+            all.contains(record),
+            "never a wrong record: {:?}",
+            record.position
+        );
+    }
+    for record in all {
+        let at = record.position;
+        let told = lost.iter().any(|lost| {
+            (lost.topic, lost.partition) == (at.topic, at.partition)
+                && (lost.from..lost.until).contains(&at.offset)
+        });
+        assert!(
+            told != found.contains(record),
+            "{at} is neither given nor told to be lost, or both: {lost:?}"
+        );
+    }
+}
+
+fn surveyed(directory: &Path) -> Result<(Vec<Record>, Survey), LogError> {
+    let mut found = Vec::new();
+    let survey = survey(directory, |records| {
+        found.extend(records);
+        Ok(())
+    })?;
+    assert_eq!(survey.records, found.len() as u64);
+    Ok((found, survey))
+}
+
+#[tokio::test]
+async fn a_survey_of_a_whole_log_gives_all_of_it_and_changes_nothing() {
+    let (directory, all) = a_real_log().await;
+    let before = std::fs::read(directory.path().join("store/db")).unwrap();
+    let (found, survey) = surveyed(directory.path()).unwrap();
+    assert_eq!((found, survey.lost), (all, Vec::new()));
+    assert_eq!(
+        before,
+        std::fs::read(directory.path().join("store/db")).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_frame_is_named_by_a_survey_and_all_others_are_given() {
+    let directory = five_frames().await;
+    let log = open(&directory).unwrap();
+    let all = all_records(&log).await;
+    log.close().await;
+    // Every byte of the frame, wherever it stands in the file.
+    let path = directory.path().join("store/db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let frame = crate::embedded::frame::decode;
+    let mut damaged = 0;
+    for at in 0..bytes.len() - 4 {
+        if bytes[at..].starts_with(b"QLOG") {
+            let length = crate::embedded::frame::length(&bytes[at..]).unwrap_or(0);
+            let Some(held) = bytes.get(at..at + length) else {
+                continue;
+            };
+            let is_third =
+                frame(&held.to_vec().into()).is_ok_and(|(header, _)| header.base == self::at(1, 4));
+            if is_third {
+                bytes[at + length - 1] ^= 1;
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0);
+    std::fs::write(&path, bytes).unwrap();
+    let copy = copy_of(directory.path());
+    assert_eq!(open(&copy).unwrap_err().code(), "LOG_CORRUPT");
+    let (found, survey) = surveyed(directory.path()).unwrap();
+    accounts_for(&all, &found, &survey.lost);
+    let [lost] = &survey.lost[..] else {
+        panic!("{survey:?}")
+    };
+    assert_eq!(
+        (lost.topic, lost.partition, lost.from, lost.until),
+        (TOPIC, 1, 4, 6),
+        "{lost:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_log_whose_data_is_gone_is_not_taken_for_a_new_one() {
+    for emptied in [false, true] {
+        let (directory, all) = a_real_log().await;
+        let path = directory.path().join("store/db");
+        if emptied {
+            std::fs::write(&path, b"").unwrap();
+        } else {
+            std::fs::remove_dir_all(directory.path().join("store")).unwrap();
+        }
+        let error = open(&directory).unwrap_err();
+        assert_eq!(error.code(), "LOG_CORRUPT");
+        assert!(error.to_string().contains("qipp log check"), "{error}");
+        if emptied {
+            let (found, survey) = surveyed(directory.path()).unwrap();
+            accounts_for(&all, &found, &survey.lost);
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Bytes flipped anywhere, or the end cut off, in any file: the log opens with every record as it was, or refuses; and a survey gives
+    /// what is whole and names the rest. Never a wrong record, never fewer without a word.
+    #[test]
+    fn a_damaged_log_opens_whole_or_is_refused_and_its_survey_accounts_for_every_record(
+        file in 0_usize..3,
+        places in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 1..4),
+        cut in proptest::prelude::any::<bool>(),
+    ) {
+        use std::sync::OnceLock;
+        static WHOLE: OnceLock<(TempDir, Vec<Record>)> = OnceLock::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (whole, all) = WHOLE.get_or_init(|| runtime.block_on(a_real_log()));
+        let damaged = copy_of(whole.path());
+        // The data twice as often as the note of the ends.
+        let path = damaged.path().join(["store/db", "store/db", "ends"][file]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Where something stands, not where a segment is empty.
+        let held: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        if cut {
+            bytes.truncate(held[places[0].index(held.len())]);
+        } else {
+            for place in &places {
+                bytes[held[place.index(held.len())]] ^= 0x21;
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let looked_at = copy_of(damaged.path());
+        match open(&damaged) {
+            Ok(log) => {
+                let found = runtime.block_on(all_records(&log));
+                runtime.block_on(log.close());
+                proptest::prop_assert_eq!(&found, all);
+            }
+            Err(error) => proptest::prop_assert!(
+                matches!(error.code(), "LOG_CORRUPT" | "LOG_IO"),
+                "{}", error
+            ),
+        }
+        match surveyed(looked_at.path()) {
+            Ok((found, survey)) => accounts_for(all, &found, &survey.lost),
+            Err(error) => proptest::prop_assert_eq!(error.code(), "LOG_CORRUPT"),
+        }
+    }
 }

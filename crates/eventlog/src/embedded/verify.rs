@@ -2,13 +2,14 @@
 //!
 //! Holds, or the log does not open: every frame reads and its checksum holds; frames are numbered 0, 1, 2 and so on; offsets
 //! strictly increase and time never decreases; the last frame is the one the partition's end speaks of; and there is
-//! nothing in the store besides.
+//! nothing in the store besides; and no partition ends before where it was noted to have ended (`mark.rs`).
 
 use crate::embedded::frame::FrameHeader;
 use crate::embedded::keys::End;
 use crate::embedded::store::{Store, damaged, stray};
 use crate::{Layout, LogError, Position, Record, Topic};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// After how many frames progress is told.
 const PROGRESS_FRAMES: u64 = 10_000;
@@ -18,6 +19,36 @@ pub(crate) type Ends = BTreeMap<(Topic, u16), End>;
 
 /// Checks the whole store, and says where every partition ends.
 pub(crate) fn verify(store: &Store, layout: Layout) -> Result<Ends, LogError> {
+    // sled panics on some damages instead of answering.
+    let verified = catch_unwind(AssertUnwindSafe(|| verify_all(store, layout)));
+    verified.unwrap_or_else(|_| {
+        let what = "its file store/db does not read (sled panicked)";
+        Err(damaged(what, None))
+    })
+}
+
+/// Refuses a log that ends before where it is noted to have ended: what was acknowledged is gone.
+pub(crate) fn reaches(ends: &Ends, noted: &Ends) -> Result<(), LogError> {
+    for ((topic, partition), noted) in noted {
+        let (topic, partition) = (*topic, *partition);
+        let next = ends.get(&(topic, partition)).map_or(0, |end| end.next);
+        if next < noted.next {
+            let what = format!(
+                "its tail is lost: offsets {next} to {} of {topic}/{partition} were acknowledged and are gone",
+                noted.next - 1
+            );
+            let position = Position {
+                topic,
+                partition,
+                offset: next,
+            };
+            return Err(damaged(what, Some(position)));
+        }
+    }
+    Ok(())
+}
+
+fn verify_all(store: &Store, layout: Layout) -> Result<Ends, LogError> {
     if let Some(key) = store.stray_key(layout)? {
         return Err(stray(&key));
     }

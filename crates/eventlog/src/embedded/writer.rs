@@ -10,6 +10,7 @@
 
 use crate::embedded::frame::{FrameBuilder, FrameHeader, RECORD_OVERHEAD};
 use crate::embedded::keys::End;
+use crate::embedded::mark::Mark;
 use crate::embedded::store::{Medium, insert_frame};
 use crate::embedded::verify::Ends;
 use crate::follow::Heads;
@@ -51,6 +52,8 @@ pub(crate) struct Writer<M> {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) limits: Limits,
     pub(crate) ends: Ends,
+    /// Where the ends are noted a second time.
+    pub(crate) mark: Option<Mark>,
     /// Set by the first failed write.
     pub(crate) poisoned: Option<LogError>,
 }
@@ -102,6 +105,9 @@ impl<M: Medium> Writer<M> {
                 cause: error.to_string(),
             });
             return Err(error);
+        }
+        if let Some(mark) = &mut self.mark {
+            mark.note(&plan.ends);
         }
         self.observer.written(Batch {
             appends: group.len(),

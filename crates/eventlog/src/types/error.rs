@@ -68,7 +68,7 @@ pub enum LogError {
     },
     /// What is stored is not what was written.
     #[error(
-        "the log is damaged{}: {what}; stop, keep the damaged files, and restore the log from its latest export",
+        "the log is damaged{}: {what}; nothing is served from it. Keep the folder as it is: `qipp log check` says all that is lost, `qipp log export` saves what is whole, `qipp restore` makes a log of that or of a back-up",
         position.map(|position| format!(" at {position}")).unwrap_or_default()
     )]
     Corrupt {

@@ -4,6 +4,7 @@ pub(crate) mod act;
 pub(crate) mod backup;
 pub(crate) mod chart;
 pub(crate) mod keys;
+pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod register;
 pub(crate) mod restore;

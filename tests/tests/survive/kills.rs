@@ -1,9 +1,4 @@
 //! A house that is killed fifty times under load. The long run is a command: `cargo run --release -p qipp-tests --bin qipp-survive`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "in a test a failed expectation is a failed test, and it says what to replay"
-)]
 
 use qipp_tests::survive::process::Binary;
 use qipp_tests::survive::{Settings, run};

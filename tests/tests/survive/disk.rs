@@ -1,0 +1,94 @@
+//! A full disk: appends are refused with a stable code, nothing acknowledged is lost, and it goes on when there is room again.
+
+use std::path::Path;
+
+use qipp_api::error::ApiError;
+use qipp_tests::survive::process::Binary;
+use tonic::Code;
+
+use crate::house::{House, all_there, binary, binary_with, folder};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn below_the_reserve_returns_are_refused_reads_go_on_and_nothing_is_lost() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let house = House::with_nation(&binary(), &data).await;
+    let mut acknowledged = Vec::new();
+    for number in 0..10 {
+        acknowledged.push((number, house.submit(number).await.unwrap()));
+    }
+    house.terminate().await;
+    // More than any disk has.
+    let full = binary_with(&[("QIPP_SERVE__MIN_FREE_BYTES", "4611686018427387904")]);
+    let house = House::start(&full, &data).await;
+    let status = house.submit(11).await.unwrap_err();
+    let error = ApiError::from_status(&status);
+    assert_eq!(
+        (status.code(), &*error.reason),
+        (Code::ResourceExhausted, "LOG_STORAGE_FULL")
+    );
+    assert!(
+        error.message.contains("free some space"),
+        "{}",
+        error.message
+    );
+    // What is there is read, and what was sent before is answered: a repeat needs no room.
+    all_there(&house, &acknowledged).await;
+    house.terminate().await;
+    let house = House::start(&binary(), &data).await;
+    acknowledged.push((11, house.submit(11).await.unwrap()));
+    all_there(&house, &acknowledged).await;
+    house.terminate().await;
+}
+
+/// `qipp` whose files may not grow beyond so many KiB: a write that would fails in its middle, as on a disk that has just filled up.
+fn limited(folder: &Path, kib: u32) -> Binary {
+    use std::os::unix::fs::PermissionsExt as _;
+    let script = folder.join(format!("limited-{kib}"));
+    // dash counts blocks of 512 bytes.
+    let text = format!(
+        "#!/bin/dash\ntrap '' XFSZ\nulimit -f {}\nexec '{}' \"$@\"\n",
+        kib * 2,
+        binary().program.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Binary::new(script)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_in_its_middle_loses_nothing_acknowledged_and_a_restart_goes_on() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let house = House::with_nation(&binary(), &data).await;
+    let mut acknowledged = Vec::new();
+    for number in 0..10 {
+        acknowledged.push((number, house.submit(number).await.unwrap()));
+    }
+    house.terminate().await;
+    let held = data.join("log/store/db").metadata().unwrap().len();
+    // Room for what is there and for a little more; the rest of a segment is what sled would take next.
+    let kib = u32::try_from(held / 1024).unwrap() + 256;
+    let house = House::start(&limited(folder.path(), kib), &data).await;
+    let mut refused = None;
+    for number in 100..40_000 {
+        match house.submit(number).await {
+            Ok(receipt) => acknowledged.push((number, receipt)),
+            Err(status) => {
+                refused = Some(status);
+                break;
+            }
+        }
+    }
+    let error = ApiError::from_status(&refused.expect("the file could not grow for ever"));
+    assert!(error.reason.starts_with("LOG_"), "{error:?}");
+    // From then on it takes nothing and says what to do; what is stored is read.
+    let again = ApiError::from_status(&house.submit(50_000).await.unwrap_err());
+    assert_eq!(&*again.reason, "LOG_POISONED", "{again:?}");
+    assert!(again.message.contains("restart"), "{}", again.message);
+    house.served.kill().await.unwrap();
+    let house = House::start(&binary(), &data).await;
+    all_there(&house, &acknowledged).await;
+    house.submit(60_000).await.unwrap();
+    house.terminate().await;
+}
