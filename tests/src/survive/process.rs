@@ -40,9 +40,9 @@ impl Binary {
             command.env_remove(name);
         }
         command
-            .envs(self.variables.iter().cloned())
             .env("QIPP_DATA_DIR", data)
             .env("RUST_LOG", "warn")
+            .envs(self.variables.iter().cloned())
             .kill_on_drop(true);
         command
     }
