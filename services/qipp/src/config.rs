@@ -333,7 +333,7 @@ mod tests {
         assert!(elsewhere.contains("`serve.limits.calls`"), "{elsewhere}");
         let section = load("[server]\nlisten = \"127.0.0.1:1\"\n").unwrap_err();
         assert!(
-            section.contains("server") && section.contains("`serve`"),
+            section.contains("`server.listen`") && section.contains("`serve.listen`"),
             "{section}"
         );
     }

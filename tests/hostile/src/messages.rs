@@ -5,7 +5,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use qipp_api::proto::events::v1 as wire;
 use qipp_api::proto::intake::v1::{SubmitReturnRequest, SubmitSchemeRequest};
 use qipp_api::proto::registry::v1::RecordFactsRequest;
-use qipp_api::{cut, draft, facts, json, read};
+use qipp_api::{cut, draft, facts, json, read, view};
 use qipp_domain::KnownAt;
 use qipp_domain::nation::{Facts, ReturnFact};
 use qipp_domain::validate::{Against, Passed, Problem, validate_return, validate_scheme};
@@ -100,6 +100,17 @@ fn written_return(payload: &[u8]) -> wire::Return {
     };
     match returns.facts.into_iter().next().unwrap().fact {
         Some(wire::return_fact::Fact::ReturnReceived(received)) => received.r#return.unwrap(),
+        // Quality returns are stored packed: what they say is read back by the reader of the log.
+        Some(wire::return_fact::Fact::PackedReturnReceived(packed)) => {
+            let read = facts::decode(packed.org_code.as_bytes(), payload);
+            let (_, Facts::Returns(mut returns)) = read.expect("what was written is read") else {
+                panic!("returns were written");
+            };
+            let Some(ReturnFact::Return(ret)) = returns.pop() else {
+                panic!("a return was written");
+            };
+            view::return_to_proto(ret.org, ret.period, &ret.content, &ret.precondition)
+        }
         other => panic!("a return was written, not {other:?}"),
     }
 }
