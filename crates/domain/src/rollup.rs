@@ -204,7 +204,7 @@ pub fn roll_up<'a>(
             grouping: &grouping,
         };
         let Some(changed) = &changed else {
-            return month.from_ledgers(nation.ledgers());
+            return month.by_ledgers(nation.ledgers());
         };
         let (_, groups) = match group_of.take() {
             Some((held, groups)) if Arc::ptr_eq(&held, &grouping) => {
@@ -217,7 +217,7 @@ pub fn roll_up<'a>(
         };
         // What the columns say too new is read from the ledgers instead.
         match changed.get(&period) {
-            None => month.from_columns(&series, groups),
+            None => month.by_columns(&series, groups),
             Some(orgs) => {
                 let mut groups = groups.clone();
                 for org in orgs {
@@ -225,9 +225,9 @@ pub fn roll_up<'a>(
                         groups[index as usize] = NO_GROUP;
                     }
                 }
-                let mut cells = month.from_columns(&series, &groups);
+                let mut cells = month.by_columns(&series, &groups);
                 let ledgers = orgs.iter().filter_map(|o| Some((*o, nation.ledger(*o)?)));
-                for (key, partial) in month.from_ledgers(ledgers) {
+                for (key, partial) in month.by_ledgers(ledgers) {
                     cells.entry(key).or_default().merge(partial);
                 }
                 cells
@@ -299,7 +299,7 @@ impl Month<'_> {
         })
     }
 
-    fn from_columns(&self, series: &[SeriesKey], group_of: &[u32]) -> BTreeMap<CellKey, Partial> {
+    fn by_columns(&self, series: &[SeriesKey], group_of: &[u32]) -> BTreeMap<CellKey, Partial> {
         let mut cells: BTreeMap<CellKey, Partial> = BTreeMap::new();
         let mut sums = vec![CellSum::default(); self.grouping.groups().len()];
         for key in series {
@@ -318,7 +318,7 @@ impl Month<'_> {
         cells
     }
 
-    fn from_ledgers<'l>(
+    fn by_ledgers<'l>(
         &self,
         ledgers: impl Iterator<Item = (OrgCode, &'l Ledger)>,
     ) -> BTreeMap<CellKey, Partial> {

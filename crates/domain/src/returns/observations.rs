@@ -206,7 +206,7 @@ fn observation(column: &Column, value: Value) -> Observation {
 impl From<Vec<Observation>> for Observations {
     /// Sorts by key; of several observations of a key the first stays, as validation lets none other through.
     fn from(mut observations: Vec<Observation>) -> Self {
-        observations.sort_by(|a, b| a.key.cmp(&b.key));
+        observations.sort_by_key(|o| o.key);
         observations.dedup_by_key(|o| o.key);
         let mut figures = Vec::with_capacity(observations.len() * 8);
         let columns = observations.iter().map(|o| {

@@ -337,8 +337,8 @@ impl Lane {
         let mut missing: Option<u64> = None;
         for sequence in 0..self.end.sequence {
             let records = match self.stored.get(&sequence) {
-                Some((first, _)) => self.from_store(store, sequence, *first),
-                None => self.from_file(file, found, sequence, next)?,
+                Some((first, _)) => self.read_from_store(store, sequence, *first),
+                None => self.read_from_file(file, found, sequence, next)?,
             };
             let whole = records.filter(|records| {
                 records
@@ -379,7 +379,12 @@ impl Lane {
         });
     }
 
-    fn from_store(&self, store: Option<&Store>, sequence: u64, first: u64) -> Option<Vec<Record>> {
+    fn read_from_store(
+        &self,
+        store: Option<&Store>,
+        sequence: u64,
+        first: u64,
+    ) -> Option<Vec<Record>> {
         let (topic, partition) = self.place;
         let store = store?;
         catch_unwind(AssertUnwindSafe(|| {
@@ -390,7 +395,7 @@ impl Lane {
         .flatten()
     }
 
-    fn from_file(
+    fn read_from_file(
         &self,
         file: &File,
         found: &Index,

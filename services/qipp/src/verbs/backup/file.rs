@@ -325,7 +325,7 @@ mod tests {
             std::fs::write(&path, &whole[..at]).unwrap();
             assert!(read(&path, |_| Ok(())).is_err(), "cut at {at}");
         }
-        let mut more = whole.clone();
+        let mut more = whole;
         more.push(0);
         std::fs::write(&path, &more).unwrap();
         assert!(read(&path, |_| Ok(())).is_err());
