@@ -153,6 +153,8 @@ impl Shared {
         let mut look = Instant::now() + Duration::from_secs(self.limits.header_seconds);
         loop {
             tokio::select! {
+                // What has come is read before anybody is called silent: it may be we who are late.
+                biased;
                 _ = connection.as_mut() => return,
                 () = self.shutdown.cancelled(), if !closing => {
                     closing = true;

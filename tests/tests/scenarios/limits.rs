@@ -38,11 +38,11 @@ async fn one_noisy_key_cannot_starve_another() {
         r#return: Some(returns::four_hours(org, "2011-04", 90.0, 100.0)),
         validate_only: true,
     };
+    let connections: Vec<_> = (0..10).map(|_| sandbox.client(Who::Trust)).collect();
     let noisy: Vec<_> = (0..1_000)
-        .map(|_| {
+        .map(|number: usize| {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            let client = sandbox.client(Who::Trust);
-            let mut intake = client.intake();
+            let mut intake = connections[number % connections.len()].intake();
             let request = submit(TRUST);
             tokio::spawn(async move {
                 while !stop.load(Ordering::SeqCst) {
