@@ -319,6 +319,22 @@ fn is_evaluation(record: &Record) -> bool {
         .any(|fact| fact.fact.as_ref().is_some_and(evaluated))
 }
 
+fn unpacked(record: &Record) -> Option<qipp_api::proto::events::v1::Return> {
+    let (_, facts) = qipp_api::facts::decode(&record.key, &record.payload).ok()?;
+    let qipp_domain::nation::Facts::Returns(facts) = facts else {
+        return None;
+    };
+    facts.into_iter().find_map(|fact| match fact {
+        qipp_domain::nation::ReturnFact::Return(ret) => Some(qipp_api::view::return_to_proto(
+            ret.org,
+            ret.period,
+            &ret.content,
+            &ret.precondition,
+        )),
+        qipp_domain::nation::ReturnFact::Scheme { .. } => None,
+    })
+}
+
 /// A return of the log; nothing for a scheme.
 fn stored(record: &Record) -> Option<Stored> {
     let Some(Body::Returns(returns)) = body(record) else {
@@ -326,6 +342,8 @@ fn stored(record: &Record) -> Option<Stored> {
     };
     let received = returns.facts.into_iter().find_map(|fact| match fact.fact {
         Some(Fact::ReturnReceived(received)) => received.r#return,
+        // Quality returns are stored packed.
+        Some(Fact::PackedReturnReceived(_)) => unpacked(record),
         _ => None,
     })?;
     Some(Stored {

@@ -112,6 +112,18 @@ impl House {
         projections.get_status(request).await.unwrap().into_inner()
     }
 
+    /// The status when the rules have been evaluated on all that there is.
+    pub(crate) async fn settled(&self) -> GetStatusResponse {
+        let request = qipp_api::proto::alerts::v1::ListAlertsRequest {
+            page_size: 1,
+            min_evaluated: self.status(None).await.cut,
+            ..Default::default()
+        };
+        let mut alerts = self.client("national").alerts();
+        alerts.list_alerts(request).await.unwrap();
+        self.status(None).await
+    }
+
     pub(crate) async fn terminate(self) {
         self.served.terminate().await.unwrap();
     }

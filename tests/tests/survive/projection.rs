@@ -31,7 +31,7 @@ async fn a_projection_store_that_is_deleted_or_damaged_is_built_again_and_says_t
     house.terminate().await;
     // A start and an end, so that the evaluator has had its say and the checkpoint covers all of it.
     let house = House::start(&binary(), &original).await;
-    let before = house.status(None).await;
+    let before = house.settled().await;
     house.terminate().await;
     let stored = files(&original.join("projection"));
     assert!(!stored.is_empty(), "there is a checkpoint");
