@@ -68,12 +68,16 @@ struct Queue {
     /// The principals that wait, the next one first.
     turns: VecDeque<String>,
     next_ticket: u64,
+    /// Places given to those who waited, ever.
+    granted: u64,
 }
 
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
     share: Arc<Share>,
+    /// Places that had been given when it came.
+    granted: u64,
     place: oneshot::Sender<Pass>,
 }
 
@@ -84,9 +88,16 @@ pub struct Pass {
     share: Arc<Share>,
     is_stream: bool,
     given_back: bool,
+    turns: Option<u64>,
 }
 
 impl Pass {
+    /// How many other calls were let in while this one waited for its turn; nothing when it did not wait.
+    #[must_use]
+    pub fn turns(&self) -> Option<u64> {
+        self.turns
+    }
+
     /// Bounds the items that the bulk streams of the principal have under way.
     pub(crate) fn items(&self) -> Arc<Semaphore> {
         Arc::clone(&self.share.items)
@@ -216,6 +227,7 @@ impl Admission {
         let waiter = Waiter {
             ticket,
             share,
+            granted: queue.granted,
             place,
         };
         if mine == 0 {
@@ -265,7 +277,9 @@ impl Admission {
             }
             self.waiting.fetch_sub(1, SeqCst);
             if let Some(waiter) = granted {
-                let pass = self.pass(Arc::clone(&waiter.share), false);
+                let mut pass = self.pass(Arc::clone(&waiter.share), false);
+                pass.turns = Some(queue.granted - waiter.granted);
+                queue.granted += 1;
                 if let Err(mut nobody) = waiter.place.send(pass) {
                     // It has gone away. Not by its drop, which would ask for the lock that is held here.
                     nobody.given_back = true;
@@ -293,6 +307,7 @@ impl Admission {
             share,
             is_stream,
             given_back: false,
+            turns: None,
         }
     }
 
@@ -452,6 +467,7 @@ mod tests {
         // Two places become free: the first may go to who was first, the second is the quiet one's.
         running.truncate(PLACES.calls - 2);
         let pass = quiet.await.unwrap().unwrap();
+        assert!(pass.turns() <= Some(1), "{:?}", pass.turns());
         let served = noisy.iter().filter(|call| call.is_finished()).count();
         assert!(served <= 1, "{served} noisy calls went first");
         assert_eq!(admission.waiting(), 999);

@@ -200,6 +200,9 @@ impl Gate {
             parts.metrics.refused(refused.limit());
             ApiError::from(refused)
         })?;
+        if let Some(turns) = pass.turns() {
+            parts.metrics.waited(&call.method.name, turns);
+        }
         let items = pass.items();
         call.pass = Some(pass);
         Ok(Caller {

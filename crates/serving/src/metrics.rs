@@ -21,6 +21,9 @@ const SECONDS: [f64; 16] = [
     10.0, 30.0,
 ];
 
+/// Bounds of the calls that were let in before one that waited.
+const TURNS: [f64; 9] = [0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0];
+
 type Refresh = Box<dyn Fn() + Send + Sync>;
 
 /// The counters of one house. Cheap to clone.
@@ -28,6 +31,7 @@ type Refresh = Box<dyn Fn() + Send + Sync>;
 pub struct Metrics {
     registry: Registry,
     calls: HistogramVec,
+    turns: HistogramVec,
     returns: IntCounterVec,
     rejections: IntCounterVec,
     refusals: IntCounterVec,
@@ -61,8 +65,14 @@ impl Metrics {
             "How long calls took, by rpc or HTTP address and by the code of their answer. A stream counts when it ends.",
         );
         let calls = HistogramVec::new(calls.buckets(SECONDS.to_vec()), &["rpc", "code"]);
+        let turns = HistogramOpts::new(
+            "qipp_call_turns",
+            "How many other calls were let in while a call waited for its turn, by rpc or HTTP address. Only calls that waited.",
+        );
+        let turns = HistogramVec::new(turns.buckets(TURNS.to_vec()), &["rpc"]);
         Self {
             calls: registered(&registry, calls.expect(NAMES)),
+            turns: registered(&registry, turns.expect(NAMES)),
             returns: in_registry(
                 "qipp_returns_total",
                 "Returns that were answered, by what became of them.",
@@ -89,6 +99,12 @@ impl Metrics {
         self.calls
             .with_label_values(&[rpc, code])
             .observe(took.as_secs_f64());
+    }
+
+    /// A call had to wait while so many others were let in.
+    pub fn waited(&self, rpc: &str, turns: u64) {
+        #[allow(clippy::cast_precision_loss, reason = "counts of calls in a queue")]
+        self.turns.with_label_values(&[rpc]).observe(turns as f64);
     }
 
     /// A return was answered: accepted, repeat, conflict, key_reused, dry_run, rejected, or failed.

@@ -150,6 +150,8 @@ impl Intake {
             .and_then(|n| revisions.iter().find(|r| r.number == n))
             .map(|r| &r.content);
         let listed = match decision {
+            // The first says nothing but what was just sent.
+            Decision::Accepted(1) => Vec::new(),
             Decision::Accepted(_) => changes(before, &ret.content, self.config.max_changes),
             // What the sender has to reconcile with: the current revision against what was sent.
             Decision::Conflict(n) | Decision::KeyReused(n) => {

@@ -7,7 +7,7 @@ use crate::marker::MarkerDefinition;
 use crate::nation::Ledger;
 use crate::reference::Reference;
 use crate::returns::{Body, Dataset, Measured, Observation, Value};
-use crate::{KnownAt, MarkerCode, Period, Quantity, SeriesKey};
+use crate::{KnownAt, MarkerCode, Period, Quantity};
 
 pub(super) fn check_quality(
     observations: Vec<(usize, Observation)>,
@@ -17,30 +17,29 @@ pub(super) fn check_quality(
     warnings: &mut Vec<Problem>,
 ) -> Vec<Observation> {
     check_count(observations.len(), "return.quality.observations", problems);
-    let mut seen: BTreeMap<SeriesKey, usize> = BTreeMap::new();
-    let mut checked = Vec::with_capacity(observations.len());
-    for (index, mut observation) in observations {
-        let field = format!("return.quality.observations[{index}]");
-        if let Some(first) = seen.insert(observation.key, index) {
+    let mut checked = observations;
+    checked.sort_by_key(|(_, o)| o.key);
+    for pair in checked.windows(2) {
+        let ((first, one), (index, other)) = (&pair[0], &pair[1]);
+        if one.key == other.key {
             let what = format!(
                 "{} is already given by observations[{first}]: send it once",
-                observation.key
+                other.key
             );
             problems.push(Problem::new(
                 "DUPLICATE_MARKER",
-                format!("{field}.marker"),
+                pointer(*index, ".marker"),
                 what,
             ));
         }
-        if let Some(definition) =
-            definition_for(&observation, period, &field, against.reference, problems)
-        {
-            observation.definition_version = definition.version;
-            check_value(&observation, definition, &field, problems);
-        }
-        checked.push((index, observation));
     }
-    checked.sort_by_key(|(_, o)| o.key);
+    for (index, observation) in &mut checked {
+        let definition = definition_for(observation, period, *index, against.reference, problems);
+        if let Some(definition) = definition {
+            observation.definition_version = definition.version;
+            check_value(observation, definition, *index, problems);
+        }
+    }
     warn_parts(&checked, warnings);
     if let (Some(period), Some(ledger)) = (period, against.ledger) {
         warn_against_last_month(&checked, period, ledger, warnings);
@@ -51,10 +50,15 @@ pub(super) fn check_quality(
         .collect()
 }
 
+/// The pointer to a part of an observation. Written out only when there is something to say of it.
+fn pointer(index: usize, part: &str) -> String {
+    format!("return.quality.observations[{index}]{part}")
+}
+
 fn definition_for<'a>(
     observation: &Observation,
     period: Option<Period>,
-    field: &str,
+    index: usize,
     reference: &'a Reference,
     problems: &mut Vec<Problem>,
 ) -> Option<&'a MarkerDefinition> {
@@ -62,7 +66,7 @@ fn definition_for<'a>(
     let Some(latest) = reference.latest_marker(marker) else {
         problems.push(Problem::new(
             "UNKNOWN_MARKER",
-            format!("{field}.marker"),
+            pointer(index, ".marker"),
             unknown_marker(marker.as_str()),
         ));
         return None;
@@ -77,13 +81,13 @@ fn definition_for<'a>(
                 );
                 problems.push(Problem::new(
                     "UNKNOWN_DEFINITION_VERSION",
-                    format!("{field}.definition_version"),
+                    pointer(index, ".definition_version"),
                     what,
                 ));
                 None
             }
             Some(definition) if period.is_some_and(|period| !definition.is_valid_for(period)) => {
-                problems.push(not_in_use(definition, period, field));
+                problems.push(not_in_use(definition, period, index));
                 None
             }
             definition => definition,
@@ -94,12 +98,12 @@ fn definition_for<'a>(
     };
     let found = reference.marker_for(marker, period);
     if found.is_none() {
-        problems.push(not_in_use(latest, Some(period), field));
+        problems.push(not_in_use(latest, Some(period), index));
     }
     found
 }
 
-fn not_in_use(definition: &MarkerDefinition, period: Option<Period>, field: &str) -> Problem {
+fn not_in_use(definition: &MarkerDefinition, period: Option<Period>, index: usize) -> Problem {
     let span = |p: Option<Period>| p.map_or_else(|| "…".to_owned(), |p| p.to_string());
     let next = if definition.successor.is_empty() {
         String::new()
@@ -114,13 +118,13 @@ fn not_in_use(definition: &MarkerDefinition, period: Option<Period>, field: &str
         span(definition.valid_from),
         span(definition.valid_until),
     );
-    Problem::new("MARKER_NOT_IN_USE", format!("{field}.marker"), what)
+    Problem::new("MARKER_NOT_IN_USE", pointer(index, ".marker"), what)
 }
 
 fn check_value(
     observation: &Observation,
     definition: &MarkerDefinition,
-    field: &str,
+    index: usize,
     problems: &mut Vec<Problem>,
 ) {
     let Value::Measured(Measured {
@@ -136,7 +140,7 @@ fn check_value(
             let what = format!("{marker} needs a denominator ({})", definition.denominator);
             problems.push(Problem::new(
                 "DENOMINATOR_MISSING",
-                format!("{field}.measured.denominator"),
+                pointer(index, ".measured.denominator"),
                 what,
             ));
         }
@@ -144,7 +148,7 @@ fn check_value(
             let what = format!("{marker} has no denominator: leave it out");
             problems.push(Problem::new(
                 "DENOMINATOR_NOT_EXPECTED",
-                format!("{field}.measured.denominator"),
+                pointer(index, ".measured.denominator"),
                 what,
             ));
         }
@@ -155,7 +159,7 @@ fn check_value(
             );
             problems.push(Problem::new(
                 "NUMERATOR_ABOVE_DENOMINATOR",
-                format!("{field}.measured.numerator"),
+                pointer(index, ".measured.numerator"),
                 what,
             ));
         }
@@ -198,7 +202,7 @@ fn warn_parts(observations: &[(usize, Observation)], warnings: &mut Vec<Problem>
                 let what = format!(
                     "the parts of {marker} by {dimension} add up to {sum} and the whole is {whole}: check which one is right"
                 );
-                let field = format!("return.quality.observations[{index}]");
+                let field = pointer(*index, "");
                 warnings.push(Problem::new("PARTS_DIFFER_FROM_WHOLE", field, what));
             }
         }
@@ -219,7 +223,8 @@ fn warn_against_last_month(
     let Some(Body::Quality(last)) = last.map(|revision| &revision.content.body) else {
         return;
     };
-    let last: BTreeMap<SeriesKey, Value> = last.iter().map(|o| (o.key, o.value)).collect();
+    // Both come in order of their keys.
+    let mut last = last.iter().peekable();
     let (mut large, mut identical) = (0_u32, 0_u32);
     for (index, o) in observations
         .iter()
@@ -232,10 +237,11 @@ fn warn_against_last_month(
         else {
             continue;
         };
+        while last.next_if(|before| before.key < o.key).is_some() {}
         let Some(Value::Measured(Measured {
             numerator: last_numerator,
             denominator: Some(then),
-        })) = last.get(&o.key).copied()
+        })) = last.peek().filter(|l| l.key == o.key).map(|l| l.value)
         else {
             continue;
         };
@@ -249,11 +255,7 @@ fn warn_against_last_month(
                 "the denominator of {} went from {then} to {now} in a month: is it a merger, or is the return partial? (R96)",
                 o.key.marker
             );
-            warnings.push(Problem::new(
-                "DENOMINATOR_JUMP",
-                format!("return.quality.observations[{index}]"),
-                what,
-            ));
+            warnings.push(Problem::new("DENOMINATOR_JUMP", pointer(*index, ""), what));
         }
     }
     if large > 0 && identical * 10 >= large * 6 {

@@ -26,6 +26,9 @@ use tokio::sync::watch;
 pub(crate) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 const _: () = assert!(17 * (PIECE_BYTES + 64) < SEGMENT_BYTES / 4 - 1024);
 
+/// How much a scan reads for each visit that it pays to the page that it reads: see [`Frames::tell`].
+const VISIT_BYTES: usize = 8 * 1024;
+
 /// How long opening waits for sled to let go of a store closed a moment ago: its own threads do so in their own time.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -200,6 +203,8 @@ impl Store {
         let range = PieceKey::range(topic, partition, start..=u64::MAX);
         Ok(Frames {
             pieces: self.db.range(range),
+            tree: sled::Tree::clone(&self.db),
+            untold: 0,
         })
     }
 
@@ -248,15 +253,32 @@ impl Medium for Arc<Store> {
 /// The frames of one partition, in order, each with its records.
 pub(crate) struct Frames {
     pieces: sled::Iter,
+    tree: sled::Tree,
+    /// Bytes that were read since sled last took note.
+    untold: usize,
 }
 
 impl Frames {
     fn next_piece(&mut self) -> Option<Result<(PieceKey, sled::IVec), LogError>> {
         self.pieces.next().map(|entry| {
             let (key, value) = entry.map_err(|e| sled_failed("read", e))?;
+            self.tell(&key, value.len())?;
             let key = PieceKey::decode(&key).ok_or_else(|| stray(&key))?;
             Ok((key, value))
         })
+    }
+
+    /// Lets sled keep to its cache's bound. It has 256 parts of the cache, and evicts from one of them whenever that was visited 64
+    /// times; a scan visits each page once, and a page of ours may hold a megabyte, so it would keep 16,384 of them: all of the log.
+    /// A visit for each 8 KiB that were read keeps it to 256 × 64 × 8 KiB = 128 MiB above the bound.
+    fn tell(&mut self, key: &[u8], bytes: usize) -> Result<(), LogError> {
+        self.untold += bytes;
+        while self.untold >= VISIT_BYTES {
+            self.untold -= VISIT_BYTES;
+            let visited = self.tree.contains_key(key);
+            visited.map_err(|e| sled_failed("read", e))?;
+        }
+        Ok(())
     }
 
     fn read_frame(

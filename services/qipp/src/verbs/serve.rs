@@ -33,6 +33,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     }
     let (config, _) = loaded?;
     start_tracing(config.log_format, "info");
+    // Before anybody can be answered: who is told to end must never just die of it.
+    let mut terminate = signal(SignalKind::terminate())?;
     // Listen before anything else: a port that is taken should not cost a fold.
     let listener = listen(config.listen, "with --listen").await?;
     let operations = match config.operations() {
@@ -40,19 +42,19 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         Some(address) => Some(listen(address, "as serve.operations.listen").await?),
     };
     let principals = Arc::new(keys::principals(&config)?);
-    let mut house = House::start(
-        &config,
-        listener,
-        Arc::new(SystemClock),
-        Arc::clone(&principals) as Arc<dyn Authenticator>,
-    )
-    .await?;
+    let authenticator = Arc::clone(&principals) as Arc<dyn Authenticator>;
+    let mut house = tokio::select! {
+        house = House::start(&config, listener, Arc::new(SystemClock), authenticator) => house?,
+        _ = terminate.recv() => {
+            tracing::info!("told to end while it was starting: nothing was taken yet");
+            return Ok(exit::OK);
+        }
+    };
     tokio::spawn(warn_of_scopes(principals, house.follower.clone()));
     let operations = operations
         .map(|listener| house.operate(listener))
         .transpose()?;
     announce(&config, &house, operations);
-    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = async { tokio::signal::ctrl_c().await.unwrap_or_default() } => {}
         _ = terminate.recv() => {}
