@@ -17,6 +17,7 @@ use qipp_api::error::{ApiError, Code};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// How much is taken at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +198,9 @@ impl Admission {
         }
         let (place, mut granted) = oneshot::channel();
         let waiting = self.line_up(principal, share, place)?;
-        let came = tokio::time::timeout_at(deadline, &mut granted).await;
+        let came = tokio::time::timeout_at(deadline, &mut granted)
+            .instrument(crate::step!("wait_for_place"))
+            .await;
         drop(waiting);
         match came {
             Ok(Ok(pass)) => Ok(pass),

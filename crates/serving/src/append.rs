@@ -8,6 +8,7 @@ use qipp_domain::Cut;
 use qipp_domain::nation::Facts;
 use qipp_eventlog::{LogError, NewRecord, Position, Topic, partition_for};
 use qipp_projection::{WaitError, lane_of};
+use tracing::Instrument as _;
 
 use crate::{Caller, Deps};
 
@@ -55,11 +56,18 @@ impl Deps {
             .within(
                 "LOG_TOO_SLOW",
                 what,
-                self.append_record(topic, key, meta, body),
+                self.append_record(topic, key, meta, body)
+                    .instrument(crate::step!("append", qipp.topic = topic.name())),
             )
             .await??;
         caller
-            .within("FOLD_TOO_SLOW", what, self.follower.wait_for(&appended.cut))
+            .within(
+                "FOLD_TOO_SLOW",
+                what,
+                self.follower
+                    .wait_for(&appended.cut)
+                    .instrument(crate::step!("wait_for_fold")),
+            )
             .await?
             .map_err(|error| wait_error(&error))?;
         Ok(appended)

@@ -1,4 +1,4 @@
-//! One call, from its beginning until its answer has gone out: one line in the log, one count in the metrics, one place given back.
+//! One call, from its beginning until its answer has gone out: one line in the log, one count in the metrics, one span, one place given back.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,47 +11,63 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use qipp_access::Principal;
 use qipp_api::error::Code;
+use tracing::Span;
 
 use crate::admission::Pass;
 use crate::gate::{Protocol, name_answer};
 use crate::methods::Method;
 use crate::metrics::Metrics;
+use crate::trace;
 
 /// What is known about a call. When it is dropped, the call is over.
 #[derive(Debug)]
 pub(crate) struct Call {
     metrics: Metrics,
+    pub(crate) protocol: Protocol,
     pub(crate) method: Method,
     pub(crate) id: String,
     pub(crate) principal: Option<Arc<Principal>>,
     /// The place that it holds.
     pub(crate) pass: Option<Pass>,
+    pub(crate) trace: Span,
     started: Instant,
     /// Of its answer. Whoever goes away before the answer is there has cancelled.
     code: &'static str,
+    /// The number that its protocol has for that, once it is known.
+    status: Option<u16>,
 }
 
 impl Call {
-    pub(crate) fn begin(metrics: Metrics, method: Method, id: String) -> Self {
+    pub(crate) fn begin(
+        metrics: Metrics,
+        protocol: Protocol,
+        method: Method,
+        id: String,
+        trace: Span,
+    ) -> Self {
         Self {
             metrics,
+            protocol,
             method,
             id,
             principal: None,
             pass: None,
+            trace,
             started: Instant::now(),
             code: Code::Cancelled.name(),
+            status: None,
         }
     }
 
     /// The answer, with the id of its request; the call is over when its body has gone out.
-    pub(crate) fn answered(mut self, protocol: Protocol, mut response: Response) -> Response {
+    pub(crate) fn answered(mut self, mut response: Response) -> Response {
         name_answer(&mut response, &self.id);
-        match protocol {
+        match self.protocol {
             Protocol::Grpc => self.note(response.headers()),
             Protocol::Http => {
                 let code = response.extensions().get::<Code>();
                 self.code = code.map_or_else(|| name_of(response.status()), |code| code.name());
+                self.status = Some(response.status().as_u16());
             }
         }
         if self.method.is_quiet {
@@ -65,7 +81,9 @@ impl Call {
         let Some(status) = headers.get("grpc-status") else {
             return;
         };
-        self.code = match tonic::Code::from_bytes(status.as_bytes()) {
+        let code = tonic::Code::from_bytes(status.as_bytes());
+        self.status = u16::try_from(i32::from(code)).ok();
+        self.code = match code {
             tonic::Code::Ok => "OK",
             code => Code::from_grpc(code).name(),
         };
@@ -90,6 +108,7 @@ impl Drop for Call {
         }
         let took = self.started.elapsed();
         self.metrics.called(&self.method.name, self.code, took);
+        trace::end_call(&self.trace, self.protocol, self.status, self.code);
         let principal = self.principal.as_ref().map_or("-", |p| p.name.as_str());
         tracing::info!(
             target: "qipp::access",

@@ -9,6 +9,7 @@ use qipp_domain::OrgCode;
 use qipp_domain::reference::Reference;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tracing::Span;
 
 /// How long a call may take when it does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +25,9 @@ pub struct Caller {
     pub deadline: Instant,
     /// Full name of the rpc, for example `qipp.intake.v1.IntakeService/SubmitReturn`.
     pub method: String,
+    /// The call as its trace shows it. What is answered after the rpc's own function has returned, such as the items of a stream, is a
+    /// step of it.
+    pub trace: Span,
     /// Bounds the items that the bulk streams of the principal have under way.
     pub(crate) items: Arc<Semaphore>,
 }

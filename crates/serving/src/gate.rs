@@ -17,13 +17,14 @@ use qipp_api::error::{ApiError, Code};
 use qipp_domain::completeness::day_of_ms;
 use qipp_eventlog::Clock;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::admission::{Admission, Refused};
 use crate::call::Call;
 use crate::caller::{Caller, DEFAULT_TIMEOUT};
 use crate::methods::{Method, Methods};
 use crate::metrics::Metrics;
+use crate::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -122,23 +123,29 @@ impl Gate {
             request.headers_mut().insert(REQUEST_ID, value);
         }
         let method = self.method(protocol, &name, request.uri().path());
-        let mut call = Call::begin(parts.metrics.clone(), method, id);
+        let trace = match method.is_quiet {
+            true => Span::none(),
+            false => trace::of_call(protocol, &method.name, &id, request.headers()),
+        };
+        let mut call = Call::begin(parts.metrics.clone(), protocol, method, id, trace.clone());
         if call.method.is_quiet {
             let response = next.run(request).await;
-            return call.answered(protocol, response);
+            return call.answered(response);
         }
         let span = tracing::info_span!("call", method = %call.method.name, request_id = %call.id, principal = tracing::field::Empty);
         let caller = match self
-            .admit(protocol, name, request.headers(), &mut call)
+            .admit(name, request.headers(), &mut call)
+            .instrument(trace.clone())
             .await
         {
             Ok(caller) => caller,
             Err(error) => {
                 let response = refusal(protocol, error, &call.id);
-                return call.answered(protocol, response);
+                return call.answered(response);
             }
         };
         span.record("principal", caller.principal.name.as_str());
+        trace.record("enduser.id", caller.principal.name.as_str());
         let deadline = caller.deadline + GRACE;
         let answer = async {
             match protocol {
@@ -151,13 +158,14 @@ impl Gate {
             }
         };
         // A body that trickles in holds its place no longer than a call may take.
-        let response = tokio::time::timeout_at(deadline, answer.instrument(span)).await;
+        let answer = answer.instrument(span).instrument(trace);
+        let response = tokio::time::timeout_at(deadline, answer).await;
         let response = response.unwrap_or_else(|_| {
             parts.metrics.refused("call_seconds");
             let what = "the call was not complete before its deadline: send it faster, or with a longer timeout";
             refusal(protocol, ApiError::deadline("CALL_TOO_SLOW", what), &call.id)
         });
-        call.answered(protocol, response)
+        call.answered(response)
     }
 
     fn method(&self, protocol: Protocol, name: &str, path: &str) -> Method {
@@ -175,13 +183,12 @@ impl Gate {
 
     async fn admit(
         &self,
-        protocol: Protocol,
         method: String,
         headers: &HeaderMap,
         call: &mut Call,
     ) -> Result<Caller, ApiError> {
         let parts = &*self.0;
-        let deadline = match protocol {
+        let deadline = match call.protocol {
             Protocol::Grpc => deadline(headers, parts.max_timeout)?,
             // The gateway reads what the caller says, and tells it to the service.
             Protocol::Http => Instant::now() + parts.max_timeout,
@@ -210,6 +217,7 @@ impl Gate {
             request_id: call.id.clone(),
             deadline,
             method,
+            trace: call.trace.clone(),
             items,
         })
     }

@@ -11,6 +11,7 @@ mod gate;
 mod methods;
 mod metrics;
 mod moment;
+pub mod trace;
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,6 +10,8 @@ use qipp_api::read::{Read, read_options};
 use qipp_domain::reference::Reference;
 use qipp_domain::{Cut, KnownAt};
 use qipp_projection::View;
+use tracing::Instrument as _;
+use tracing::span::EnteredSpan;
 
 use crate::append::wait_error;
 use crate::{Caller, Deps};
@@ -27,6 +29,8 @@ pub struct Answer<'a> {
     pub current: Arc<Reference>,
     /// The cut that is answered at.
     pub cut: Cut,
+    /// The answer is computed while it is held, so that its life is that step of the trace.
+    _compute: EnteredSpan,
 }
 
 impl Answer<'_> {
@@ -119,6 +123,7 @@ impl Deps {
     }
 
     fn answer_at(&self, at: KnownAt) -> Answer<'_> {
+        let compute = crate::step!("compute").entered();
         let nation = self.follower.view();
         let cut = match &at {
             KnownAt::Cut(cut) => cut.clone(),
@@ -132,6 +137,7 @@ impl Deps {
             reference,
             current,
             cut,
+            _compute: compute,
         }
     }
 
@@ -148,6 +154,7 @@ impl Deps {
         };
         for cut in min_cut.into_iter().chain(known) {
             let folded = self.follower.wait_for(cut);
+            let folded = folded.instrument(crate::step!("wait_for_fold"));
             caller
                 .within("CUT_NOT_REACHED", "the state asked for", folded)
                 .await?

@@ -25,9 +25,10 @@ use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_eventlog::{NewRecord, Topic, partition_for};
 use qipp_projection::lane_of;
 use qipp_rules::{Moment, Subject, cause_id, evaluate, transitions};
-use qipp_serving::{Deps, log_error, wait_error};
+use qipp_serving::{Deps, log_error, step, wait_error};
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::Config;
 use crate::national::{self, Asked, Group, Month};
@@ -237,12 +238,14 @@ impl Evaluator {
         if !self.queues.returned.is_empty() {
             let some = first(&self.queues.returned, ORGANISATIONS_PER_PIECE);
             self.look_at(&some);
-            self.evaluate(&some, today).await?;
+            let step = step!(of: None, "evaluate", qipp.organisations = some.len() as i64);
+            self.evaluate(&some, today).instrument(step).await?;
             remove(&mut self.queues.returned, &some);
             return Ok(Next::Work);
         }
         if self.queues.pass.is_some() {
-            self.step(today).await?;
+            let step = step!(of: None, "national_values");
+            self.step(today).instrument(step).await?;
             return Ok(Next::Work);
         }
         if self.queues.everything || !self.queues.values.is_empty() {
@@ -256,7 +259,8 @@ impl Evaluator {
         }
         if !self.queues.others.is_empty() {
             let some = first(&self.queues.others, ORGANISATIONS_PER_PIECE);
-            self.evaluate(&some, today).await?;
+            let step = step!(of: None, "evaluate", qipp.organisations = some.len() as i64);
+            self.evaluate(&some, today).instrument(step).await?;
             remove(&mut self.queues.others, &some);
             return Ok(Next::Work);
         }
@@ -420,6 +424,7 @@ impl Evaluator {
             .deps
             .log
             .append(topic, partition, records)
+            .instrument(step!("append", qipp.topic = topic.name()))
             .await
             .map_err(|error| log_error(&error))?;
         let mut cut = Cut::default();
@@ -429,6 +434,7 @@ impl Evaluator {
         self.deps
             .follower
             .wait_for(&cut)
+            .instrument(step!("wait_for_fold"))
             .await
             .map_err(|error| wait_error(&error))
     }
@@ -537,6 +543,8 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     use qipp_api::error::Code;
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tokio::task::spawn_blocking(work)
+        .instrument(step!("compute"))
+        .await;
     done.map_err(|error| ApiError::new(Code::Internal, "EVALUATION_FAILED", error.to_string()))
 }

@@ -13,7 +13,7 @@ use qipp_domain::returns::{Decision, History, Precondition};
 use qipp_domain::scheme::Scheme;
 use qipp_domain::validate::{Against, Problem, validate_scheme};
 use qipp_eventlog::Topic;
-use qipp_serving::Caller;
+use qipp_serving::{Caller, step};
 
 use crate::Intake;
 
@@ -36,7 +36,8 @@ impl Intake {
             );
             return Err(ApiError::invalid(vec![problem]));
         };
-        let ((scheme, precondition), warnings) = self.validated_scheme(caller, sent)?;
+        let ((scheme, precondition), warnings) =
+            step!("validate").in_scope(|| self.validated_scheme(caller, sent))?;
         let mut receipt = wire::Receipt {
             warnings: warnings.iter().map(view::problem).collect(),
             ..wire::Receipt::default()

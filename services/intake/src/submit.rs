@@ -16,9 +16,10 @@ use qipp_domain::returns::{Decision, History, Return, ReturnContent, Revision, c
 use qipp_domain::validate::{Against, Problem, ReturnDraft, validate_return};
 use qipp_domain::{Cut, Dataset, KnownAt};
 use qipp_eventlog::Topic;
-use qipp_serving::{Caller, Written, transport_fault};
+use qipp_serving::{Caller, Written, step, transport_fault};
 use tokio::time::Instant;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::Intake;
 
@@ -79,7 +80,8 @@ impl Intake {
             );
             return Err(ApiError::invalid(vec![problem]));
         };
-        let (ret, warnings) = self.validated(caller, return_draft(sent))?;
+        let (ret, warnings) =
+            step!("validate").in_scope(|| self.validated(caller, return_draft(sent)))?;
         if validate_only || self.is_remembered(&ret) {
             let view = self.deps.follower.view();
             let decision = decide(&view, &ret, u64::MAX);
@@ -203,7 +205,8 @@ impl Intake {
                 async move {
                     let request =
                         request.map_err(|status| caller.status(transport_fault(&status)))?;
-                    intake.submit_one(caller, request).await
+                    let step = step!(of: &caller.trace, "return");
+                    intake.submit_one(caller, request).instrument(step).await
                 }
             })
             .buffered(in_flight);
@@ -228,7 +231,7 @@ impl Intake {
         } = request;
         caller.deadline = Instant::now() + PER_RETURN;
         // The items of all streams of one principal share its part of the log's queue.
-        let _item = caller.item().await;
+        let _item = caller.item().instrument(step!("wait_for_place")).await;
         let result = match self
             .counted(&caller, r#return.as_ref(), validate_only)
             .await

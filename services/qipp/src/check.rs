@@ -21,6 +21,7 @@ use crate::config::{Entry, LogKind, ServeConfig};
 use crate::exit::{self, Outcome};
 use crate::keys;
 use crate::serve::{decode, open_log};
+use crate::traces;
 
 /// What was found, in the order in which it was looked at.
 #[derive(Debug, Default)]
@@ -64,6 +65,7 @@ pub(crate) async fn run(config: &ServeConfig, entries: &[Entry]) -> Outcome {
     println!();
     let mut report = Report::default();
     addresses(config, &mut report).await;
+    traces_taken(config, &mut report).await;
     if config.log == LogKind::Embedded {
         folder(config, &mut report);
     }
@@ -120,6 +122,25 @@ async fn addresses(config: &ServeConfig, report: &mut Report) {
                 format!("{name}: {address} is reachable from elsewhere; {what}"),
             );
         }
+    }
+}
+
+/// A collector that is away keeps no service from starting.
+async fn traces_taken(config: &ServeConfig, report: &mut Report) {
+    let endpoint = &config.traces.endpoint;
+    if endpoint.is_empty() {
+        report.add(Verdict::Good, "serve.traces: off");
+        return;
+    }
+    match traces::probe(&config.traces).await {
+        Ok(()) => report.add(
+            Verdict::Good,
+            format!("serve.traces: on, and {endpoint} takes them"),
+        ),
+        Err(error) => report.add(
+            Verdict::Warning,
+            format!("serve.traces: on, but nobody takes them at {endpoint}: {error}; they are lost until somebody does"),
+        ),
     }
 }
 

@@ -40,7 +40,7 @@ pub enum LogFormat {
 }
 
 /// The configuration. See `default.toml` for what each entry means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "default.toml is the documentation")]
 pub struct ServeConfig {
@@ -54,6 +54,7 @@ pub struct ServeConfig {
     pub grace_seconds: u64,
     pub log_format: LogFormat,
     pub operations: Operations,
+    pub traces: Traces,
     pub limits: Limits,
 }
 
@@ -66,6 +67,54 @@ pub struct Operations {
     pub listen: Option<SocketAddr>,
     pub max_behind_records: u64,
     pub max_stalled_seconds: u64,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "default.toml is the documentation")]
+pub struct Traces {
+    pub endpoint: String,
+    pub ratio: f64,
+}
+
+impl Traces {
+    fn wrong(&self, wrong: &mut Vec<String>) {
+        if let Some(what) = self.fault_of_endpoint() {
+            wrong.push(format!(
+                "serve.traces.endpoint {what}: use http://HOST:PORT of a collector that takes OTLP over gRPC, for example http://127.0.0.1:4317, or nothing"
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.ratio) {
+            wrong.push(format!(
+                "serve.traces.ratio is {}: it has to be between 0 (no call begins a trace) and 1 (each does)",
+                self.ratio
+            ));
+        }
+    }
+
+    /// The form only. The address itself is not repeated: there may be a password in it.
+    fn fault_of_endpoint(&self) -> Option<&'static str> {
+        if self.endpoint.is_empty() {
+            return None;
+        }
+        let Ok(uri) = self.endpoint.parse::<http::Uri>() else {
+            return Some("is no address");
+        };
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        match uri.scheme_str() {
+            _ if authority.contains('@') => {
+                Some("holds a user or password, which would be printed with it")
+            }
+            Some("https") => Some("asks for TLS, which is not spoken here"),
+            Some("http") if uri.port_u16().is_none() => Some("has no port"),
+            Some("http") if !matches!(uri.path(), "" | "/") || uri.query().is_some() => {
+                Some("has a path, which gRPC has no use for")
+            }
+            Some("http") => None,
+            _ => Some("does not begin with http://"),
+        }
+    }
 }
 
 /// What a caller can make large.
@@ -199,6 +248,7 @@ impl ServeConfig {
                     .to_owned(),
             );
         }
+        self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         if wrong.is_empty() {
             Ok(self)
@@ -335,6 +385,48 @@ mod tests {
         assert!(
             section.contains("`server.listen`") && section.contains("`serve.listen`"),
             "{section}"
+        );
+    }
+
+    #[test]
+    fn traces_are_off_unless_a_collector_is_named_by_an_address_that_can_be_one() {
+        let config = ServeConfig::load(None, &Overrides::default()).unwrap();
+        assert_eq!(config.traces.endpoint, "");
+        let with = |endpoint: &str| load(&format!("[serve.traces]\nendpoint = \"{endpoint}\"\n"));
+        for right in [
+            "http://127.0.0.1:4317",
+            "http://[::1]:4317/",
+            "http://collector:4317",
+        ] {
+            assert_eq!(with(right).unwrap().traces.endpoint, right);
+        }
+        for (wrong, because) in [
+            ("collector:4317", "http://"),
+            ("127.0.0.1", "http://"),
+            ("http://", "no address"),
+            ("http://collector", "port"),
+            ("http://collector:99999", "port"),
+            ("http://collector:4318/v1/traces", "path"),
+            ("https://collector:4317", "TLS"),
+        ] {
+            let said = with(wrong).unwrap_err();
+            assert!(
+                said.contains("serve.traces.endpoint") && said.contains(because),
+                "{wrong}: {said}"
+            );
+        }
+        let secret = with("http://me:hidden@collector:4317").unwrap_err();
+        assert!(
+            secret.contains("password") && !secret.contains("hidden"),
+            "{secret}"
+        );
+        for ratio in ["-0.1", "1.5", "nan"] {
+            let said = load(&format!("[serve.traces]\nratio = {ratio}\n")).unwrap_err();
+            assert!(said.contains("serve.traces.ratio"), "{said}");
+        }
+        assert_eq!(
+            load("[serve.traces]\nratio = 1\n").unwrap().traces.ratio,
+            1.0
         );
     }
 

@@ -25,4 +25,5 @@ mod port;
 mod published;
 pub mod serve;
 mod standing;
+mod traces;
 mod verbs;

@@ -21,4 +21,5 @@ mod made_up_totals;
 mod operating;
 mod published_totals;
 mod time;
+mod traces;
 mod watching;

@@ -22,23 +22,29 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::binary::{command, data};
 
 /// Free text of a return, which belongs into the log of facts and nowhere else.
-const REMARK: &str = "ward-seven-was-closed-for-a-week";
+pub(crate) const REMARK: &str = "ward-seven-was-closed-for-a-week";
 
 /// `qipp serve` with everything that it prints in files.
-struct Printing {
+pub(crate) struct Printing {
     process: tokio::process::Child,
-    url: String,
-    operations: String,
+    pub(crate) url: String,
+    pub(crate) operations: String,
     folder: tempfile::TempDir,
 }
 
 impl Printing {
     async fn start(level: &str) -> Self {
+        Self::start_with(level, &[]).await
+    }
+
+    /// With more variables in its environment.
+    pub(crate) async fn start_with(level: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| std::fs::File::create(folder.path().join(name)).unwrap();
         let mut serve = command(folder.path());
         serve
             .env("RUST_LOG", level)
+            .envs(environment.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .stdout(file("printed"))
             .stderr(file("lines"));
@@ -75,12 +81,12 @@ impl Printing {
         String::from_utf8_lossy(&std::fs::read(self.folder.path().join(name)).unwrap()).into_owned()
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         let path = self.folder.path().join("keys").join(format!("{name}.key"));
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
-    async fn terminate(mut self) -> (String, String) {
+    pub(crate) async fn terminate(mut self) -> (String, String) {
         let pid = Pid::from_raw(i32::try_from(self.process.id().unwrap()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         assert!(self.process.wait().await.unwrap().success());
@@ -89,7 +95,7 @@ impl Printing {
 }
 
 /// A verb of the tool, with all that it prints.
-async fn verb(served: &Printing, arguments: &[&str]) -> String {
+pub(crate) async fn verb(served: &Printing, arguments: &[&str]) -> String {
     let output = command(served.folder.path())
         .env("QIPP_SERVER", &served.url)
         .env("RUST_LOG", "trace")

@@ -48,7 +48,7 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Outcome {
-    start_tracing(LogFormat::Text, "warn");
+    start_tracing(LogFormat::Text, "warn", None);
     let started = Instant::now();
     let folder = Folder::prepare(args.data_dir.clone())?;
     let listen = args

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qipp_access::{Authenticator, KeyFile};
 use qipp_domain::KnownAt;
@@ -9,7 +10,12 @@ use qipp_eventlog::SystemClock;
 use qipp_projection::Follower;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::time::Instant;
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::check;
 use crate::cli::ServeArgs;
@@ -17,6 +23,10 @@ use crate::config::{DEFAULTS, LogFormat, LogKind, ServeConfig};
 use crate::exit::{self, Failure, Outcome};
 use crate::keys;
 use crate::serve::House;
+use crate::traces::Traces;
+
+/// What is left of the grace period is for the last traces, and at least this.
+const LAST_TRACES: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
     if args.defaults {
@@ -32,7 +42,8 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
         return check::run(&config, &entries).await;
     }
     let (config, _) = loaded?;
-    start_tracing(config.log_format, "info");
+    let traces = Traces::start(&config.traces)?;
+    start_tracing(config.log_format, "info", traces.as_ref());
     // Before anybody can be answered: who is told to end must never just die of it.
     let mut terminate = signal(SignalKind::terminate())?;
     // Listen before anything else: a port that is taken should not cost a fold.
@@ -58,13 +69,26 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     tokio::select! {
         () = async { tokio::signal::ctrl_c().await.unwrap_or_default() } => {}
         _ = terminate.recv() => {}
-        why = house.failed() => return Err(Failure::new(exit::FAILED, format!("the server ended: {why}"))),
+        why = house.failed() => {
+            if let Some(traces) = traces {
+                traces.end(LAST_TRACES).await;
+            }
+            return Err(Failure::new(exit::FAILED, format!("the server ended: {why}")));
+        }
     }
     tracing::info!(
         "shutting down: open calls are being answered; a second signal ends the process at once"
     );
+    let until = Instant::now() + Duration::from_secs(config.grace_seconds);
+    let ending = async {
+        house.stop().await;
+        if let Some(traces) = traces {
+            let left = until.saturating_duration_since(Instant::now());
+            traces.end(left.max(LAST_TRACES)).await;
+        }
+    };
     tokio::select! {
-        () = house.stop() => {}
+        () = ending => {}
         () = async { tokio::signal::ctrl_c().await.unwrap_or_default() } => return Err(Failure::new(exit::FAILED, "ended at once")),
         _ = terminate.recv() => return Err(Failure::new(exit::FAILED, "ended at once")),
     }
@@ -116,21 +140,39 @@ fn announce(config: &ServeConfig, house: &House, operations: Option<SocketAddr>)
 /// What carries headers.
 const TRANSPORTS: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "tonic", "tower"];
 
-/// Log lines go to standard error; the level comes from RUST_LOG, or is `level`.
-pub(crate) fn start_tracing(format: LogFormat, level: &str) {
+/// Log lines go to standard error; the level comes from RUST_LOG, or is `level`. Traces go where they are sent, whatever that is.
+pub(crate) fn start_tracing(format: LogFormat, level: &str, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     // Below info these print headers, and a header holds the key: no level that anybody sets may bring that out.
     let filter = TRANSPORTS
         .iter()
-        .filter_map(|name| format!("{name}=info").parse().ok())
+        .map(|name| format!("{name}=info"))
+        // Spans of traces are no lines.
+        .chain([format!("{}=off", qipp_serving::trace::TARGET)])
+        .filter_map(|directive| directive.parse().ok())
         .fold(filter, EnvFilter::add_directive);
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
     // A second call (a demo within a test) keeps the first subscriber.
-    let set = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let set = match traces {
+        // What no line shows is nobody's then, and is passed over at once.
+        None => Registry::default()
+            .with(filter)
+            .with(lines(format))
+            .try_init(),
+        Some(traces) => Registry::default()
+            .with(lines(format).with_filter(filter))
+            .with(traces.layer())
+            .try_init(),
     };
     drop(set);
+}
+
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }

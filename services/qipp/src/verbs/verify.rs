@@ -63,7 +63,7 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) async fn run(args: VerifyArgs) -> Outcome {
-    start_tracing(LogFormat::Text, "warn");
+    start_tracing(LogFormat::Text, "warn", None);
     let published = match (&args.published, args.tree) {
         (Some(path), Some(tree)) => Some((published::Published::read(path)?, tree)),
         _ => None,
