@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use qipp_domain::Cut;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::checkpoint::Image;
 use crate::state::State;
@@ -17,6 +18,10 @@ use crate::store::Store;
 /// A checkpoint is the whole state, so a fixed number of records between two of them would cost the square of the log. This way
 /// everything that is ever written is at most some ten times the state, and a restart folds at most a tenth of the log again.
 const PARTS_WHILE_LIVE: u64 = 10;
+
+/// While records come in, at least this many times as long as the last one took lie between two: a flood is not slowed by more than a
+/// twentieth of a core.
+const REST: u32 = 20;
 
 /// While catching up it is made when the state has doubled: all of them together are at most twice the last one.
 const PARTS_WHILE_CATCHING_UP: u64 = 1;
@@ -34,12 +39,15 @@ pub(crate) struct Saver {
     /// Records folded since.
     since: u64,
     writing: Option<Writing>,
+    /// While records come in, none is made before.
+    rest: Instant,
 }
 
 #[derive(Debug)]
 struct Writing {
     task: JoinHandle<Result<(), String>>,
     cut: Cut,
+    begun: Instant,
 }
 
 impl Saver {
@@ -51,6 +59,7 @@ impl Saver {
             covered,
             since: 0,
             writing: None,
+            rest: Instant::now(),
         }
     }
 
@@ -61,11 +70,11 @@ impl Saver {
 
     /// Is it time, although more records are coming in?
     pub(crate) fn is_due(&self, catching_up: bool) -> bool {
-        let parts = match catching_up {
-            true => PARTS_WHILE_CATCHING_UP,
-            false => PARTS_WHILE_LIVE,
+        let (parts, rested) = match catching_up {
+            true => (PARTS_WHILE_CATCHING_UP, true),
+            false => (PARTS_WHILE_LIVE, Instant::now() >= self.rest),
         };
-        self.since >= self.every_records && self.has_grown_by(parts)
+        self.since >= self.every_records && self.has_grown_by(parts) && rested
     }
 
     /// Is there anything to save that is worth it, and nothing being saved?
@@ -91,7 +100,8 @@ impl Saver {
         let store = Arc::clone(&self.store);
         let cut = image.cut().clone();
         let task = tokio::task::spawn_blocking(move || store.persist(&image));
-        self.writing = Some(Writing { task, cut });
+        let begun = Instant::now();
+        self.writing = Some(Writing { task, cut, begun });
     }
 
     /// Resolves with its cut when the checkpoint that is being written is durable; never when none is. Cancel safe.
@@ -104,6 +114,7 @@ impl Saver {
         };
         let written = (&mut writing.task).await;
         let cut = std::mem::take(&mut writing.cut);
+        self.rest = Instant::now() + writing.begun.elapsed() * REST;
         self.writing = None;
         match written {
             Ok(Ok(())) => Ok(cut),

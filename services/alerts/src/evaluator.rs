@@ -10,9 +10,11 @@
 //!    between two passes for some times as long as a pass took;
 //! 3. organisations whose findings could be others because of that, or because a day has begun or the reference data have changed.
 //!
-//! It works on an image of the nation that it takes and holds without a lock, so that neither folding nor queries wait for it.
+//! It works on an image of the nation that it takes and holds without a lock, so that neither folding nor queries wait for it, and on a thread
+//! of low priority (`background.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -31,6 +33,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::Config;
+use crate::background::Background;
 use crate::national::{self, Asked, Group, Month};
 
 /// Organisations evaluated in one piece of work: what a return that has just arrived may have to wait for.
@@ -61,6 +64,7 @@ pub struct Evaluator {
     day: Option<Date>,
     queues: Queues,
     rest: Rest,
+    background: Background,
 }
 
 /// How the evaluator is doing, for those who operate it.
@@ -79,6 +83,8 @@ pub struct EvaluatorStanding {
 struct Queues {
     /// They returned something.
     returned: BTreeSet<OrgCode>,
+    /// The last of them that was evaluated.
+    turn: Option<OrgCode>,
     /// Values that could be others now.
     values: BTreeMap<Period, BTreeSet<Group>>,
     /// A pass over the values is under way.
@@ -138,6 +144,7 @@ impl Evaluator {
             day: None,
             queues,
             rest,
+            background: Background::start(),
         };
         (evaluator, receiver)
     }
@@ -236,7 +243,7 @@ impl Evaluator {
             self.queues.everything = true;
         }
         if !self.queues.returned.is_empty() {
-            let some = first(&self.queues.returned, ORGANISATIONS_PER_PIECE);
+            let some = self.queues.next_returned();
             self.look_at(&some);
             let step = step!(of: None, "evaluate", qipp.organisations = some.len() as i64);
             self.evaluate(&some, today).instrument(step).await?;
@@ -341,7 +348,11 @@ impl Evaluator {
 
     /// Asks some organisations; when all were asked, publishes the values that differ and says of which kinds they are.
     async fn ask(&self, month: Month) -> Result<Result<Month, BTreeSet<Slug>>, ApiError> {
-        match blocking(move || month.ask(PEERS_PER_PIECE)).await? {
+        match self
+            .background
+            .run(move || month.ask(PEERS_PER_PIECE))
+            .await?
+        {
             Asked::More(month) => Ok(Ok(*month)),
             Asked::All(differing) => {
                 let moved = differing.iter().map(|value| value.peer_group).collect();
@@ -375,7 +386,10 @@ impl Evaluator {
             (view.frozen_for(organisations), view.cut().clone())
         };
         let organisations = organisations.to_vec();
-        let facts = blocking(move || evaluated(&nation, &cut, &organisations, today)).await?;
+        let facts = self
+            .background
+            .run(move || evaluated(&nation, &cut, &organisations, today))
+            .await?;
         self.append_alerts(facts).await
     }
 
@@ -450,6 +464,18 @@ impl Drop for Ending {
 }
 
 impl Queues {
+    /// The next of those that returned something. In turn, so that nobody waits for ever while others keep sending.
+    fn next_returned(&mut self) -> Vec<OrgCode> {
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self.returned.range((after, Bound::Unbounded));
+        let some: Vec<OrgCode> = later.take(ORGANISATIONS_PER_PIECE).copied().collect();
+        self.turn = some.last().copied();
+        match some.is_empty() {
+            true => first(&self.returned, ORGANISATIONS_PER_PIECE),
+            false => some,
+        }
+    }
+
     /// After a failure: what the pass had not come to is to be done, and what it had moved is not known any more.
     fn begin_again(&mut self) {
         let Some(pass) = self.pass.take() else {
@@ -537,14 +563,4 @@ fn record(key: &str, cause_id: String, body: &Facts) -> NewRecord {
         key: key.as_bytes().to_vec().into(),
         payload: facts::encode(body, meta),
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    use qipp_api::error::Code;
-    let done = tokio::task::spawn_blocking(work)
-        .instrument(step!("compute"))
-        .await;
-    done.map_err(|error| ApiError::new(Code::Internal, "EVALUATION_FAILED", error.to_string()))
 }

@@ -4,6 +4,7 @@
 //! service and the [`Evaluator`] to run beside it.
 
 mod act;
+mod background;
 mod evaluator;
 mod list;
 mod national;

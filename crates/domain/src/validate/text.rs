@@ -16,6 +16,9 @@ pub(super) fn check_text(field: &str, text: &str, problems: &mut Vec<Problem>) {
 /// The check is modulo 11 with weights 10 to 2 (NHS Data Dictionary, "NHS NUMBER").
 #[must_use]
 pub fn holds_nhs_number(text: &str) -> bool {
+    if text.bytes().filter(u8::is_ascii_digit).count() < 10 {
+        return false;
+    }
     runs_of_digits(text).iter().any(|pieces| {
         let whole = pieces.concat();
         let one_piece = pieces.iter().any(|piece| is_nhs_number(piece));

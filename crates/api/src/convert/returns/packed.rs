@@ -20,6 +20,8 @@ const MOST_SHAPES: usize = 4_096;
 thread_local! {
     /// Shapes by their bytes. What it returns is what reading the bytes again would return.
     static SHAPES: RefCell<HashMap<Bytes, Arc<Shape>>> = RefCell::default();
+    /// The bytes of shapes. What it returns is what writing the shape again would return.
+    static WRITTEN: RefCell<HashMap<Arc<Shape>, Bytes>> = RefCell::default();
 }
 
 pub(super) fn to_proto(ret: &Return, observations: &Observations) -> wire::PackedReturn {
@@ -31,9 +33,23 @@ pub(super) fn to_proto(ret: &Return, observations: &Observations) -> wire::Packe
         expected_revision: ret.precondition.expected_revision,
         source: ret.content.source.clone(),
         narrative: ret.content.narrative.clone(),
-        shape: shape_to_proto(observations.shape()).encode_to_vec().into(),
+        shape: written(observations.shape()),
         figures: Bytes::copy_from_slice(observations.figures()),
     }
+}
+
+fn written(shape: &Arc<Shape>) -> Bytes {
+    WRITTEN.with_borrow_mut(|written| {
+        if let Some(bytes) = written.get(shape) {
+            return bytes.clone();
+        }
+        if written.len() == MOST_SHAPES {
+            written.clear();
+        }
+        let bytes = Bytes::from(shape_to_proto(shape).encode_to_vec());
+        written.insert(Arc::clone(shape), bytes.clone());
+        bytes
+    })
 }
 
 fn shape_to_proto(shape: &Shape) -> wire::Shape {
