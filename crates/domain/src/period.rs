@@ -134,7 +134,20 @@ impl FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:04}-{:02}", self.year(), self.month()))
+        // By hand: answers hold very many of them.
+        let (year, month) = (self.year().unsigned_abs(), self.month().unsigned_abs());
+        let digit = |number: u16| u8::try_from(number % 10).map_or(b'0', |digit| b'0' + digit);
+        let month = u16::from(month);
+        let text = [
+            digit(year / 1000),
+            digit(year / 100),
+            digit(year / 10),
+            digit(year),
+            b'-',
+            digit(month / 10),
+            digit(month),
+        ];
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -63,14 +63,14 @@ impl<R: Paged> ListAnswer<'_, R> {
         items: impl IntoIterator<Item = T>,
         cursor: impl Fn(&T) -> String,
     ) -> (Vec<T>, String) {
-        let is_later = |item: &T| {
+        let is_of_earlier_page = |item: &T| {
             self.page
                 .cursor()
-                .is_none_or(|last| cursor(item).as_str() > last)
+                .is_some_and(|last| cursor(item).as_str() <= last)
         };
         let mut taken: Vec<T> = items
             .into_iter()
-            .filter(is_later)
+            .skip_while(is_of_earlier_page)
             .take(self.page.size + 1)
             .collect();
         if taken.len() <= self.page.size {

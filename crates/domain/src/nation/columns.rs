@@ -5,8 +5,9 @@
 //! derived: no checkpoint holds it, and no decision is made from it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::reference::TreeGrouping;
 use crate::returns::{Column, Measured, Missing, Observations, Shape, Value};
 use crate::{Cut, OrgCode, Period, Quantity, SeriesKey, Stamp};
 
@@ -102,6 +103,7 @@ impl CellSum {
 pub struct ColumnData {
     /// What it is about.
     pub column: Column,
+    id: u32,
     rows: Vec<u32>,
     organisations: Vec<OrgIndex>,
     /// The month of the first entry of `cells`.
@@ -113,9 +115,10 @@ pub struct ColumnData {
 const NO_ROW: u32 = u32::MAX;
 
 impl ColumnData {
-    fn new(column: Column) -> Self {
+    fn new(column: Column, id: u32) -> Self {
         Self {
             column,
+            id,
             rows: Vec::new(),
             organisations: Vec::new(),
             first: Period::FIRST,
@@ -191,15 +194,18 @@ impl ColumnData {
             .map(|(_, org)| *org)
     }
 
-    /// Adds up the cells of a month, each into the group that `group_of` gives its organisation; those for which it is
-    /// [`NO_GROUP`] are left out. `sums` has a place for every group.
-    pub fn add_up(&self, period: Period, group_of: &[u32], sums: &mut [CellSum]) {
+    /// Adds up the cells of a month by group, each into the one that `group_of` gives its organisation; those for which it is [`NO_GROUP`]
+    /// are left out.
+    #[must_use]
+    pub fn add_up(&self, period: Period, group_of: &[u32], groups: usize) -> Vec<CellSum> {
+        let mut sums = vec![CellSum::default(); groups];
         for (cell, org) in self.cells_of(period).iter().zip(&self.organisations) {
             let group = group_of.get(*org as usize).copied().unwrap_or(NO_GROUP);
             if let Some(sum) = sums.get_mut(group as usize) {
                 sum.add(*cell);
             }
         }
+        sums
     }
 }
 
@@ -217,9 +223,67 @@ struct Recent {
     period: Period,
 }
 
+/// The sums of a column's month, by group.
+type Sums = Arc<[CellSum]>;
+
+/// Most sums that are kept, each of a column, a month and a grouping.
+const MOST_SUMS: usize = 65_536;
+
+/// Sums that were asked for and still hold: most months of a roll-up never change again. By month and column.
+#[derive(Debug, Default)]
+struct Remembered(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    months: HashMap<Period, HashMap<u32, Vec<(Arc<TreeGrouping>, Sums)>>>,
+}
+
+impl Clone for Remembered {
+    /// A clone is made to be changed.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Remembered {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, period: Period, column: u32, grouping: &Arc<TreeGrouping>) -> Option<Sums> {
+        let held = self.held();
+        let sums = held.months.get(&period)?.get(&column)?;
+        let of_grouping = sums.iter().find(|(held, _)| Arc::ptr_eq(held, grouping));
+        of_grouping.map(|(_, sums)| Arc::clone(sums))
+    }
+
+    fn keep(&self, period: Period, column: u32, grouping: &Arc<TreeGrouping>, sums: &Sums) {
+        let mut held = self.held();
+        if held.count == MOST_SUMS {
+            *held = Held::default();
+        }
+        held.count += 1;
+        let columns = held.months.entry(period).or_default();
+        let kept = (Arc::clone(grouping), Arc::clone(sums));
+        columns.entry(column).or_default().push(kept);
+    }
+
+    fn forget(&mut self, period: Period, columns: &[u32]) {
+        let held = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(month) = held.months.get_mut(&period) else {
+            return;
+        };
+        for column in columns {
+            held.count -= month.remove(column).map_or(0, |sums| sums.len());
+        }
+    }
+}
+
 /// All columns.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
+    remembered: Remembered,
     numbers: HashMap<OrgCode, OrgIndex>,
     codes: Vec<OrgCode>,
     columns: Vec<ColumnData>,
@@ -246,10 +310,12 @@ impl Columns {
         {
             let mut held = before.clone();
             let stale = self.share(&mut held);
+            self.remembered.forget(period, &stale);
             for id in stale.iter() {
                 self.columns[*id as usize].set(org, period, Cell::EMPTY);
             }
         }
+        self.remembered.forget(period, &ids);
         for (id, value) in ids.iter().zip(now.values()) {
             self.columns[*id as usize].set(org, period, Cell::of(value));
         }
@@ -315,7 +381,7 @@ impl Columns {
             return *id;
         }
         let id = u32::try_from(self.columns.len()).expect("fewer columns than 2^32");
-        self.columns.push(ColumnData::new(column));
+        self.columns.push(ColumnData::new(column, id));
         ids.push(id);
         id
     }
@@ -336,6 +402,24 @@ impl Columns {
     pub fn of_series(&self, key: SeriesKey) -> impl Iterator<Item = &ColumnData> {
         let ids = self.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
         ids.iter().map(|id| &self.columns[*id as usize])
+    }
+
+    /// The sums of a column's month by the groups of a grouping: `add_up` is asked for them once, and again when anything of the column's
+    /// month has changed.
+    pub fn sums(
+        &self,
+        data: &ColumnData,
+        period: Period,
+        grouping: &Arc<TreeGrouping>,
+        add_up: impl FnOnce() -> Vec<CellSum>,
+    ) -> Arc<[CellSum]> {
+        self.remembered
+            .get(period, data.id, grouping)
+            .unwrap_or_else(|| {
+                let sums = Arc::from(add_up());
+                self.remembered.keep(period, data.id, grouping, &sums);
+                sums
+            })
     }
 
     /// Every series, in order.
