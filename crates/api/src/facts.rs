@@ -4,7 +4,7 @@
 //! the field. It never panics on a payload and never looks at the clock. A golden file of every version ever written is kept
 //! (`tests/golden`) and must always decode.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use prost::Message;
 use qipp_domain::OrgCode;
 use qipp_domain::nation::{Facts, ReturnFact};
@@ -120,14 +120,14 @@ fn org_of(fact: &ReturnFact) -> OrgCode {
     }
 }
 
-/// The facts of a record, by its key and its payload.
+/// The facts of a record, by its key and its payload. Of a payload that is handed in as [`Bytes`], parts are shared and not copied.
 ///
 /// The key matters twice: facts about an alert name the alert and not the organisation, which is the key of the record; and a return
 /// under another organisation's key would come by another lane than the rest of its history.
 ///
 /// # Errors
 /// [`DecodeError`], which names the field.
-pub fn decode(key: &[u8], payload: &[u8]) -> Result<(Meta, Facts), DecodeError> {
+pub fn decode(key: &[u8], payload: impl Buf) -> Result<(Meta, Facts), DecodeError> {
     let envelope = wire::Envelope::decode(payload)?;
     if envelope.version != ENVELOPE_VERSION {
         return Err(DecodeError::UnknownVersion(envelope.version));

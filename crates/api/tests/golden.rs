@@ -429,7 +429,10 @@ fn decodes(golden: &str, expected: Vec<Facts>) {
     for (line, facts) in golden.lines().zip(expected) {
         let (key, payload) = line.split_once(' ').unwrap();
         assert_eq!(key, record_key(&facts));
-        assert_eq!(decode(key.as_bytes(), &unhex(payload)), Ok((meta(), facts)));
+        assert_eq!(
+            decode(key.as_bytes(), &*unhex(payload)),
+            Ok((meta(), facts))
+        );
     }
 }
 

@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use qipp_domain::marker::{Breakdown, RollUp};
 use qipp_domain::nation::Key;
 use qipp_domain::reference::ReferenceFact;
-use qipp_domain::returns::{Missing, Observation, Status, Value};
+use qipp_domain::returns::{Measured, Missing, Observation, Status, Value};
 use qipp_domain::rollup::{CellKey, Partial, Parts, Peers, Query, Structure, add, roll_up, series};
-use qipp_domain::{KnownAt, OrgCode, Period};
+use qipp_domain::{KnownAt, OrgCode, Period, Quantity};
 
 const TRUSTS: [&str; 6] = ["RA1", "RA2", "RB1", "RB2", "RT1", "RZ9"];
 const MARKERS: [&str; 4] = ["AE_4H", "FALLS", "WTE", "LOS_MEDIAN"];
@@ -496,6 +496,11 @@ fn every_figure_names_its_returns() {
 fn any_observation() -> impl Strategy<Value = Observation> {
     let value = prop_oneof![
         4 => (0_i64..1_000, 0_i64..2_000).prop_map(|(n, d)| Value::Measured(measured(n, d))),
+        // Not a whole count.
+        1 => (0_i64..1_000_000, 0_i64..2_000).prop_map(|(n, d)| {
+            let numerator = Quantity::from_thousandths(n);
+            Value::Measured(Measured { numerator, ..measured(0, d) })
+        }),
         1 => Just(Value::Missing(Missing::NotCollected)),
         1 => Just(Value::Missing(Missing::Suppressed)),
     ];
@@ -531,6 +536,8 @@ fn any_world() -> impl Strategy<Value = World> {
                 &month.to_string(),
                 by_key.into_values().collect(),
             );
+            // Sums are remembered once they were asked for: so they are, after every return.
+            rolled(&world, "sha", Structure::AsItWas, Parts::All);
         }
         world
     })

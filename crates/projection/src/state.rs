@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use qipp_domain::nation::{Facts, Key, Nation, ReturnFact};
 use qipp_domain::{Cut, Stamp};
 use qipp_eventlog::{Record, Topic};
@@ -16,7 +17,7 @@ use crate::lane::{lane_of, place_of};
 /// What turns a record's key and payload into the principal that wrote it and its facts, or says why it cannot.
 ///
 /// Has to be a function of these bytes alone: every replica and every rebuild has to get the same answer.
-pub type Decoder = fn(key: &[u8], payload: &[u8]) -> Result<(String, Facts), String>;
+pub type Decoder = fn(key: &[u8], payload: &Bytes) -> Result<(String, Facts), String>;
 
 /// The most bytes of a reason that are kept, because checkpoints hold them.
 const MAX_REASON_BYTES: usize = 500;

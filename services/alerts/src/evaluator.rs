@@ -4,7 +4,8 @@
 //! wakes on changes and when a day begins, never by polling the log. What it has to do stands in three queues, and it takes a small
 //! piece of work from the first one that has any:
 //!
-//! 1. organisations that returned something: their rules are evaluated at once, against the national values that are published;
+//! 1. organisations that returned something: their rules are evaluated at once, against the national values that are published. While
+//!    returns come faster than that can be done, it rests in between;
 //! 2. national values that could be others now: those that differ are published, oldest month first. One return can move a value for
 //!    ten thousand organisations, so this waits until returns have stopped coming for a moment, and while they do not stop it rests
 //!    between two passes for some times as long as a pass took;
@@ -38,6 +39,16 @@ use crate::national::{self, Asked, Group, Month};
 
 /// Organisations evaluated in one piece of work: what a return that has just arrived may have to wait for.
 const ORGANISATIONS_PER_PIECE: usize = 16;
+
+/// When more than these wait, returns come faster than their rules can be evaluated.
+const FLOOD: usize = 256;
+
+/// In a flood the evaluator rests after each piece of work for this many times as long as that took. Its low priority is not enough: two
+/// threads of a processor share one core, so that what it does on one slows the other. And who returns much is evaluated once for all of it.
+const FLOOD_REST: u32 = 4;
+
+/// A flood is over when nothing has come for so long.
+const FLOOD_OVER: Duration = Duration::from_millis(50);
 
 /// As many are asked in one piece of work which markers slip in a month: that is a tenth of the work of evaluating them.
 const PEERS_PER_PIECE: usize = 160;
@@ -105,13 +116,15 @@ struct Pass {
     month: Option<Month>,
 }
 
-/// When the next pass over the national values may begin.
+/// When work may go on that waits while returns keep coming.
 #[derive(Debug)]
 struct Rest {
     /// The last return that was taken note of.
     last_return: Instant,
-    /// While returns keep coming, not before this.
+    /// While returns keep coming, no pass over the national values before this.
     until: Instant,
+    /// While they come in a flood, no organisation before this.
+    flooded: Instant,
 }
 
 /// Is there more to do?
@@ -134,6 +147,7 @@ impl Evaluator {
         let rest = Rest {
             last_return: now,
             until: now,
+            flooded: now,
         };
         let evaluator = Self {
             config,
@@ -243,11 +257,19 @@ impl Evaluator {
             self.queues.everything = true;
         }
         if !self.queues.returned.is_empty() {
+            let begun = Instant::now();
+            let due = (self.rest.last_return + FLOOD_OVER).min(self.rest.flooded);
+            if due > begun {
+                return Ok(Next::At(due));
+            }
             let some = self.queues.next_returned();
             self.look_at(&some);
             let step = step!(of: None, "evaluate", qipp.organisations = some.len() as i64);
             self.evaluate(&some, today).instrument(step).await?;
             remove(&mut self.queues.returned, &some);
+            if self.queues.returned.len() > FLOOD {
+                self.rest.flooded = Instant::now() + begun.elapsed() * FLOOD_REST;
+            }
             return Ok(Next::Work);
         }
         if self.queues.pass.is_some() {

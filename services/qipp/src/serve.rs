@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use bytes::Bytes;
 use qipp_access::Authenticator;
 use qipp_api::{DESCRIPTORS, facts};
 use qipp_eventlog::{Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, MemoryLog, Observer};
@@ -195,8 +196,8 @@ impl House {
 ///
 /// # Errors
 /// Why it can't be read, in words.
-pub fn decode(key: &[u8], payload: &[u8]) -> Result<(String, qipp_domain::nation::Facts), String> {
-    facts::decode(key, payload)
+pub fn decode(key: &[u8], payload: &Bytes) -> Result<(String, qipp_domain::nation::Facts), String> {
+    facts::decode(key, payload.clone())
         .map(|(meta, facts)| (meta.principal, facts))
         .map_err(|error| error.to_string())
 }

@@ -78,7 +78,7 @@ fn decode_stored_return(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(MADE.markers))
         .counter(BytesCount::new(payload.len()))
-        .bench(|| facts::decode(black_box(&key), black_box(&payload)).unwrap());
+        .bench(|| facts::decode(black_box(&key), black_box(payload.clone())).unwrap());
 }
 
 /// The returns of an organisation's sixty months into an empty nation.

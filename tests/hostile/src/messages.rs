@@ -77,7 +77,7 @@ pub(crate) fn to_log_and_back(key: &str, facts: &Facts) -> Vec<u8> {
     };
     let payload = facts::encode(facts, meta.clone());
     let (read_meta, read) =
-        facts::decode(key.as_bytes(), &payload).expect("what was written is read");
+        facts::decode(key.as_bytes(), payload.clone()).expect("what was written is read");
     assert_eq!(
         (&read_meta, &read),
         (&meta, facts),

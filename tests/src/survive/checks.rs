@@ -320,7 +320,7 @@ fn is_evaluation(record: &Record) -> bool {
 }
 
 fn unpacked(record: &Record) -> Option<qipp_api::proto::events::v1::Return> {
-    let (_, facts) = qipp_api::facts::decode(&record.key, &record.payload).ok()?;
+    let (_, facts) = qipp_api::facts::decode(&record.key, record.payload.clone()).ok()?;
     let qipp_domain::nation::Facts::Returns(facts) = facts else {
         return None;
     };

@@ -18,7 +18,7 @@ fn decoded_field(key: &str, body: Body) -> String {
         body: Some(body),
         ..Default::default()
     };
-    match decode(key.as_bytes(), &envelope.encode_to_vec()).unwrap_err() {
+    match decode(key.as_bytes(), &*envelope.encode_to_vec()).unwrap_err() {
         DecodeError::Field { field, .. } => field,
         other => panic!("{other}"),
     }
@@ -37,7 +37,7 @@ fn a_version_that_is_not_known_is_refused_by_its_number() {
         ..Default::default()
     };
     assert_eq!(
-        decode(b"RJ1", &envelope.encode_to_vec()),
+        decode(b"RJ1", &*envelope.encode_to_vec()),
         Err(DecodeError::UnknownVersion(2))
     );
 }
@@ -48,7 +48,7 @@ fn what_is_absent_is_named() {
         version: 1,
         ..Default::default()
     };
-    let error = decode(b"RJ1", &empty.encode_to_vec()).unwrap_err();
+    let error = decode(b"RJ1", &*empty.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "body: it is absent: state it");
     let nothing = returns(wire::return_fact::Fact::ReturnReceived(
         wire::ReturnReceived { r#return: None },
@@ -92,13 +92,13 @@ proptest! {
     fn every_fact_comes_back_as_it_was(facts in facts()) {
         let payload = encode(&facts, meta());
         let key = record_key(&facts);
-        prop_assert_eq!(decode(key.as_bytes(), &payload), Ok((meta(), facts.clone())));
+        prop_assert_eq!(decode(key.as_bytes(), payload.clone()), Ok((meta(), facts.clone())));
         prop_assert_eq!(encode(&facts, meta()), payload, "the same fact has the same bytes");
     }
 
     #[test]
     fn no_bytes_panic(key in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
-        let _ = decode(&key, &payload);
+        let _ = decode(&key, &*payload);
     }
 
     #[test]
@@ -106,8 +106,8 @@ proptest! {
         let mut payload = encode(&facts, meta()).to_vec();
         let at = at.index(payload.len());
         payload[at] = byte;
-        let _ = decode(record_key(&facts).as_bytes(), &payload);
+        let _ = decode(record_key(&facts).as_bytes(), &*payload);
         payload.truncate(at);
-        let _ = decode(record_key(&facts).as_bytes(), &payload);
+        let _ = decode(record_key(&facts).as_bytes(), &*payload);
     }
 }

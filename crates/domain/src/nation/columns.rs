@@ -54,6 +54,107 @@ impl Cell {
     }
 }
 
+/// A cell in half the room: whole counts that fit, and the reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Narrow {
+    numerator: u32,
+    denominator: u32,
+}
+
+/// The most that a narrow cell counts. Above are the reasons, in the order of their wide cells from the end, and what is absent.
+const MOST_NARROW: u32 = u32::MAX - 16;
+
+impl Narrow {
+    const EMPTY: Self = Self {
+        numerator: u32::MAX,
+        denominator: u32::MAX,
+    };
+
+    fn of(cell: Cell) -> Option<Self> {
+        let whole = |thousandths: i64| {
+            let units = u32::try_from(thousandths / 1000).ok()?;
+            (thousandths % 1000 == 0 && units <= MOST_NARROW).then_some(units)
+        };
+        let numerator = match cell.numerator {
+            reason if reason < REASONS => u32::MAX - u32::try_from(reason - ABSENT).ok()?,
+            thousandths => whole(thousandths)?,
+        };
+        let denominator = match cell.denominator {
+            NONE => u32::MAX,
+            thousandths => whole(thousandths)?,
+        };
+        Some(Self {
+            numerator,
+            denominator,
+        })
+    }
+
+    fn widened(self) -> Cell {
+        Cell {
+            numerator: match self.numerator {
+                reason if reason > MOST_NARROW => ABSENT + i64::from(u32::MAX - reason),
+                units => i64::from(units) * 1000,
+            },
+            denominator: match self.denominator {
+                u32::MAX => NONE,
+                units => i64::from(units) * 1000,
+            },
+        }
+    }
+}
+
+/// The cells of a month by row. Nearly all figures are whole counts, and memory is what bounds both a fold and a roll-up.
+#[derive(Clone, Debug)]
+enum Run {
+    Narrow(Vec<Narrow>),
+    Wide(Vec<Cell>),
+}
+
+impl Run {
+    const EMPTY: Self = Self::Narrow(Vec::new());
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Narrow(cells) => cells.is_empty(),
+            Self::Wide(cells) => cells.is_empty(),
+        }
+    }
+
+    /// Sets a cell; there are `rows` rows.
+    #[inline]
+    fn set(&mut self, row: usize, rows: usize, cell: Cell) {
+        match (&mut *self, Narrow::of(cell)) {
+            (Self::Narrow(cells), Some(narrow)) => put(cells, row, rows, narrow, Narrow::EMPTY),
+            (Self::Wide(cells), _) => put(cells, row, rows, cell, Cell::EMPTY),
+            (Self::Narrow(cells), None) => {
+                let mut wide = cells.iter().map(|cell| cell.widened()).collect();
+                put(&mut wide, row, rows, cell, Cell::EMPTY);
+                *self = Self::Wide(wide);
+            }
+        }
+    }
+
+    /// The cells, by row.
+    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        let (narrow, wide): (&[Narrow], &[Cell]) = match self {
+            Self::Narrow(cells) => (cells, &[]),
+            Self::Wide(cells) => (&[], cells),
+        };
+        let narrow = narrow.iter().map(|cell| cell.widened());
+        narrow.chain(wide.iter().copied())
+    }
+}
+
+#[inline]
+fn put<C: Copy>(cells: &mut Vec<C>, row: usize, rows: usize, cell: C, empty: C) {
+    if cells.len() <= row {
+        // A month usually ends with as many organisations as there are: room for them at once.
+        cells.reserve_exact(rows.max(row + 1) - cells.len());
+        cells.resize(row + 1, empty);
+    }
+    cells[row] = cell;
+}
+
 /// What a run of cells adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CellSum {
@@ -109,7 +210,7 @@ pub struct ColumnData {
     /// The month of the first entry of `cells`.
     first: Period,
     /// A run of cells for each month from the first on; empty for a month of which nobody said anything.
-    cells: Vec<Vec<Cell>>,
+    cells: Vec<Run>,
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -144,13 +245,7 @@ impl ColumnData {
         let row = self.row(org);
         let rows = self.organisations.len();
         let month = self.month(period);
-        let cells = &mut self.cells[month];
-        if cells.len() <= row {
-            // A month usually ends with as many organisations as there are: room for them at once.
-            cells.reserve_exact(rows.max(row + 1) - cells.len());
-            cells.resize(row + 1, Cell::EMPTY);
-        }
-        cells[row] = cell;
+        self.cells[month].set(row, rows, cell);
     }
 
     /// The place of a month, which is made when there is none yet.
@@ -160,20 +255,22 @@ impl ColumnData {
         }
         let months = period.months_since(self.first);
         if let Ok(earlier) = usize::try_from(-i64::from(months)) {
-            self.cells.splice(..0, (0..earlier).map(|_| Vec::new()));
+            self.cells.splice(..0, (0..earlier).map(|_| Run::EMPTY));
             self.first = period.min(self.first);
         }
         let at = usize::try_from(months).unwrap_or(0);
         if self.cells.len() <= at {
-            self.cells.resize(at + 1, Vec::new());
+            self.cells.resize(at + 1, Run::EMPTY);
         }
         at
     }
 
-    fn cells_of(&self, period: Period) -> &[Cell] {
+    /// The organisations with their cells of a month.
+    fn cells_of(&self, period: Period) -> impl Iterator<Item = (OrgIndex, Cell)> + '_ {
         let at = usize::try_from(period.months_since(self.first)).ok();
-        at.and_then(|at| self.cells.get(at))
-            .map_or(&[], Vec::as_slice)
+        let run = at.and_then(|at| self.cells.get(at));
+        let cells = run.into_iter().flat_map(Run::cells);
+        self.organisations.iter().copied().zip(cells)
     }
 
     /// The months that have cells, oldest first.
@@ -186,12 +283,9 @@ impl ColumnData {
 
     /// The organisations that have a figure in the month.
     pub fn with_a_figure(&self, period: Period) -> impl Iterator<Item = OrgIndex> + '_ {
-        let cells = self.cells_of(period);
-        cells
-            .iter()
-            .zip(&self.organisations)
-            .filter(|(cell, _)| cell.numerator >= REASONS)
-            .map(|(_, org)| *org)
+        self.cells_of(period)
+            .filter(|(_, cell)| cell.numerator >= REASONS)
+            .map(|(org, _)| org)
     }
 
     /// Adds up the cells of a month by group, each into the one that `group_of` gives its organisation; those for which it is [`NO_GROUP`]
@@ -199,12 +293,13 @@ impl ColumnData {
     #[must_use]
     pub fn add_up(&self, period: Period, group_of: &[u32], groups: usize) -> Vec<CellSum> {
         let mut sums = vec![CellSum::default(); groups];
-        for (cell, org) in self.cells_of(period).iter().zip(&self.organisations) {
-            let group = group_of.get(*org as usize).copied().unwrap_or(NO_GROUP);
+        // Within, so that the loop is one over one kind of cells.
+        self.cells_of(period).for_each(|(org, cell)| {
+            let group = group_of.get(org as usize).copied().unwrap_or(NO_GROUP);
             if let Some(sum) = sums.get_mut(group as usize) {
-                sum.add(*cell);
+                sum.add(cell);
             }
-        }
+        });
         sums
     }
 }
@@ -223,11 +318,11 @@ struct Recent {
     period: Period,
 }
 
-/// The sums of a column's month, by group.
-type Sums = Arc<[CellSum]>;
+/// The sums of a column's month by group, and by which grouping.
+type Sums = (Arc<TreeGrouping>, Arc<[CellSum]>);
 
-/// Most sums that are kept, each of a column, a month and a grouping.
-const MOST_SUMS: usize = 65_536;
+/// Most sums that are kept, of all groups together: 64 MiB.
+const MOST_SUMS: usize = 2 * 1024 * 1024;
 
 /// Sums that were asked for and still hold: most months of a roll-up never change again. By month and column.
 #[derive(Debug, Default)]
@@ -236,7 +331,7 @@ struct Remembered(Mutex<Held>);
 #[derive(Debug, Default)]
 struct Held {
     count: usize,
-    months: HashMap<Period, HashMap<u32, Vec<(Arc<TreeGrouping>, Sums)>>>,
+    months: HashMap<Period, HashMap<u32, Vec<Sums>>>,
 }
 
 impl Clone for Remembered {
@@ -251,22 +346,26 @@ impl Remembered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, period: Period, column: u32, grouping: &Arc<TreeGrouping>) -> Option<Sums> {
+    fn get(
+        &self,
+        period: Period,
+        column: u32,
+        grouping: &Arc<TreeGrouping>,
+    ) -> Option<Arc<[CellSum]>> {
         let held = self.held();
         let sums = held.months.get(&period)?.get(&column)?;
         let of_grouping = sums.iter().find(|(held, _)| Arc::ptr_eq(held, grouping));
         of_grouping.map(|(_, sums)| Arc::clone(sums))
     }
 
-    fn keep(&self, period: Period, column: u32, grouping: &Arc<TreeGrouping>, sums: &Sums) {
+    fn keep(&self, period: Period, column: u32, (grouping, sums): Sums) {
         let mut held = self.held();
-        if held.count == MOST_SUMS {
+        if held.count + sums.len() > MOST_SUMS {
             *held = Held::default();
         }
-        held.count += 1;
+        held.count += sums.len();
         let columns = held.months.entry(period).or_default();
-        let kept = (Arc::clone(grouping), Arc::clone(sums));
-        columns.entry(column).or_default().push(kept);
+        columns.entry(column).or_default().push((grouping, sums));
     }
 
     fn forget(&mut self, period: Period, columns: &[u32]) {
@@ -275,7 +374,8 @@ impl Remembered {
             return;
         };
         for column in columns {
-            held.count -= month.remove(column).map_or(0, |sums| sums.len());
+            let gone = month.remove(column).unwrap_or_default();
+            held.count -= gone.iter().map(|(_, sums)| sums.len()).sum::<usize>();
         }
     }
 }
@@ -417,7 +517,8 @@ impl Columns {
             .get(period, data.id, grouping)
             .unwrap_or_else(|| {
                 let sums = Arc::from(add_up());
-                self.remembered.keep(period, data.id, grouping, &sums);
+                let kept = (Arc::clone(grouping), Arc::clone(&sums));
+                self.remembered.keep(period, data.id, kept);
                 sums
             })
     }
@@ -425,5 +526,55 @@ impl Columns {
     /// Every series, in order.
     pub fn series(&self) -> impl Iterator<Item = SeriesKey> + '_ {
         self.by_key.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(numerator: i64, denominator: Option<i64>) -> Value {
+        Value::Measured(Measured {
+            numerator: Quantity::from_thousandths(numerator),
+            denominator: denominator.map(Quantity::from_thousandths),
+        })
+    }
+
+    #[test]
+    fn a_cell_is_the_same_in_half_the_room_or_needs_all_of_it() {
+        let most = i64::from(MOST_NARROW) * 1000;
+        let fits = [
+            measured(0, None),
+            measured(0, Some(0)),
+            measured(1000, Some(most)),
+            measured(most, None),
+        ];
+        let reasons = Missing::NAMES.map(|(missing, _)| Value::Missing(missing));
+        let cells = fits.into_iter().chain(reasons).map(Cell::of);
+        for cell in cells.chain([Cell::EMPTY]) {
+            assert_eq!(Narrow::of(cell).map(Narrow::widened), Some(cell));
+        }
+        for value in [
+            measured(1, None),
+            measured(-1000, None),
+            measured(most + 1000, None),
+            measured(0, Some(500)),
+            measured(0, Some(most + 1000)),
+        ] {
+            assert_eq!(Narrow::of(Cell::of(value)), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_widens_keeps_its_cells() {
+        let mut run = Run::EMPTY;
+        let reason = Cell::of(Value::Missing(Missing::Suppressed));
+        let (count, share) = (Cell::of(measured(7000, None)), Cell::of(measured(1, None)));
+        run.set(2, 4, count);
+        run.set(0, 4, reason);
+        run.set(3, 4, share);
+        run.set(1, 4, count);
+        let cells: Vec<Cell> = run.cells().collect();
+        assert_eq!(cells, [reason, count, count, share]);
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use qipp_domain::alert::{Act, Acted, AlertFact, Evidence, Finding, Severity, Transition};
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::nation::{Facts, ReturnFact};
@@ -259,7 +260,7 @@ fn acted(org: OrgCode, month: i8, acknowledges: bool, number: u32) -> AlertFact 
 }
 
 /// Version 1 of the software: does not know newer facts.
-pub(crate) fn version_1(_key: &[u8], payload: &[u8]) -> Result<(String, Facts), String> {
+pub(crate) fn version_1(_key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
     match postcard::from_bytes(payload) {
         Ok(Fact::Newer(_)) => Err("a fact of an unknown version".into()),
         Ok(fact) => Ok(("tester".into(), Fact::facts(fact))),
@@ -268,7 +269,7 @@ pub(crate) fn version_1(_key: &[u8], payload: &[u8]) -> Result<(String, Facts), 
 }
 
 /// Version 2 does.
-pub(crate) fn version_2(_key: &[u8], payload: &[u8]) -> Result<(String, Facts), String> {
+pub(crate) fn version_2(_key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
     let fact: Fact = postcard::from_bytes(payload).map_err(|error| error.to_string())?;
     Ok(("tester".into(), fact.facts()))
 }

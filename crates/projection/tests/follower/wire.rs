@@ -1,5 +1,6 @@
 //! The real wire format: what the services append is what a follower folds.
 
+use bytes::Bytes;
 use qipp_api::facts::{Meta, decode, encode};
 use qipp_domain::nation::Facts;
 use qipp_domain::{Dataset, KnownAt, Period};
@@ -8,8 +9,8 @@ use qipp_projection::{FollowerConfig, StoreConfig, domain_cut, lane_of, place_of
 
 use crate::fixture::*;
 
-fn real(key: &[u8], payload: &[u8]) -> Result<(String, Facts), String> {
-    let (meta, facts) = decode(key, payload).map_err(|error| error.to_string())?;
+fn real(key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
+    let (meta, facts) = decode(key, payload.clone()).map_err(|error| error.to_string())?;
     Ok((meta.principal, facts))
 }
 

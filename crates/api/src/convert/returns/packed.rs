@@ -107,7 +107,8 @@ fn shape_of(faults: &mut Faults, path: &Path<'_>, bytes: &Bytes) -> Option<Arc<S
         if shapes.len() == MOST_SHAPES {
             shapes.clear();
         }
-        shapes.insert(bytes.clone(), Arc::clone(&shape));
+        // A copy: the bytes that came are a part of something larger, which would be kept with them.
+        shapes.insert(Bytes::copy_from_slice(bytes), Arc::clone(&shape));
     });
     Some(shape)
 }
