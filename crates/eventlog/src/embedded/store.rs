@@ -61,6 +61,7 @@ impl Store {
         std::fs::create_dir_all(directory).map_err(|e| failed("create its directory", &e))?;
         let lock = lock(directory)?;
         let path = directory.join("store");
+        remove_unfinished_snapshots(&path).map_err(|e| failed("tidy its store", &e))?;
         let db = open_sled(directory, &path, cache_bytes)?;
         let data = File::open(path.join("db")).map_err(|e| failed("open its data", &e))?;
         let (_released, released) = watch::channel(());
@@ -319,6 +320,25 @@ impl Iterator for Frames {
         let piece = self.next_piece()?;
         Some(piece.and_then(|(key, start)| self.read_frame(key, &start)))
     }
+}
+
+/// Removes what sled had begun to write when the process was killed while it opened the store. sled would take such a file for its newest
+/// snapshot, find it cut off, and call the store damaged; the last whole snapshot stands until the new one has its name, and all that a
+/// snapshot says is in the data too.
+fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
+    let held = match std::fs::read_dir(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        held => held?,
+    };
+    for file in held {
+        let path = file?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::info!(%name, "removing a snapshot that was not finished");
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds a frame to a batch, in pieces.

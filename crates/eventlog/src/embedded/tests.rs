@@ -103,6 +103,22 @@ async fn a_damaged_frame_is_found_on_opening() {
     assert!(message.contains("qipp.returns.v1/1@4"), "{message}");
 }
 
+/// sled writes its snapshots while it opens. One that was killed then leaves a file that sled itself takes for its newest snapshot.
+#[tokio::test]
+async fn a_log_opens_after_a_kill_while_it_was_opened() {
+    let directory = five_frames().await;
+    for left in [b"".as_slice(), b"cut off", &[0; 100]] {
+        let unfinished = directory
+            .path()
+            .join("store/snap.7FFFFFFFFFFFFFFF.generating");
+        std::fs::write(&unfinished, left).unwrap();
+        let log = open(&directory).unwrap();
+        assert_eq!(log.head().next(TOPIC, 1), 10);
+        log.close().await;
+        assert!(!unfinished.exists());
+    }
+}
+
 #[tokio::test]
 async fn a_missing_frame_is_found_on_opening() {
     for (missing, found) in [(0, 2), (4, 6), (8, 8)] {
