@@ -29,13 +29,27 @@ pub struct JsonError {
     pub what: String,
 }
 
+/// Most characters of a pointer.
+const MOST_PLACE: usize = 200;
+/// Most characters of what is wrong.
+const MOST_WORDS: usize = 800;
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 impl JsonError {
+    /// What was sent is quoted in both, so both are cut: an answer is not as long as the body that it refuses.
     fn new(code: &'static str, field: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
             code,
-            field: field.into(),
+            field: cut(field.into(), MOST_PLACE),
             position: None,
-            what: what.into(),
+            what: cut(what.into(), MOST_WORDS),
         }
     }
 
