@@ -29,6 +29,13 @@ pub(crate) async fn open(
         store = blocking(move || store.start_over(&damage)).await?;
         state = State::default();
     }
+    let held: u64 = domain_cut(&log.head()).iter().map(|(_, next)| next).sum();
+    if state.records == 0 && held > 0 {
+        tracing::warn!(
+            records = held,
+            "there is no checkpoint of the projection: it is built again from the whole log"
+        );
+    }
     if heals(log, &state, config.decode).await? {
         tracing::info!(
             "a parked record can be read now: the log is folded again from its beginning"

@@ -117,6 +117,9 @@ impl Traces {
     }
 }
 
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// What a caller can make large.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,6 +191,11 @@ impl Limits {
             ("idle_seconds", self.idle_seconds),
             ("stall_seconds", self.stall_seconds),
         ];
+        // Beyond a day a limit is none, and sums of moments and such times have an end.
+        let long = seconds.iter().filter(|(_, value)| *value > DAY);
+        wrong.extend(long.map(|(name, _)| {
+            format!("serve.limits.{name} has to be at most {DAY}, which is a day")
+        }));
         let counts = counts.into_iter().filter(|(_, value)| *value == 0);
         let seconds = seconds.into_iter().filter(|(_, value)| *value == 0);
         let zeros = counts
@@ -248,6 +256,17 @@ impl ServeConfig {
                     .to_owned(),
             );
         }
+        let times = [
+            ("grace_seconds", self.grace_seconds),
+            (
+                "operations.max_stalled_seconds",
+                self.operations.max_stalled_seconds,
+            ),
+        ];
+        let long = times.iter().filter(|(_, value)| *value > DAY);
+        wrong.extend(
+            long.map(|(name, _)| format!("serve.{name} has to be at most {DAY}, which is a day")),
+        );
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         if wrong.is_empty() {
@@ -369,6 +388,20 @@ mod tests {
         assert_eq!(source("serve.listen"), "flag");
         assert!(source("serve.limits.calls").ends_with("qipp.toml"));
         assert_eq!(source("serve.limits.streams"), "default");
+    }
+
+    #[test]
+    fn a_time_that_is_no_limit_is_refused_by_name() {
+        let most = i64::MAX;
+        let text = format!(
+            "[serve]\ngrace_seconds = {most}\n[serve.limits]\ncall_seconds = {most}\nidle_seconds = 86400\n"
+        );
+        let wrong = load(&text).unwrap_err();
+        assert!(
+            wrong.contains("serve.grace_seconds") && wrong.contains("serve.limits.call_seconds"),
+            "{wrong}"
+        );
+        assert!(!wrong.contains("idle_seconds"), "{wrong}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Order of starting: log → fold → services → port. Order of ending: no new calls → open calls are answered → the fold saves its
 //! checkpoint → the log closes. This is the only wiring there is; the demo and the tests start the same house.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,6 +220,7 @@ pub async fn open_log(
         return Ok(Arc::new(MemoryLog::new(layout, clock)));
     }
     let path = config.data_dir.join("log");
+    refuse_lost_log(&config.data_dir)?;
     let embedded = EmbeddedConfig {
         layout,
         clock,
@@ -231,6 +233,20 @@ pub async fn open_log(
         .await
         .context("opening the log")?;
     Ok(Arc::new(opened?))
+}
+
+/// A projection is made of a log: where there is one and no log, the log was lost, and a new one would make a nation without a past.
+fn refuse_lost_log(data_dir: &Path) -> anyhow::Result<()> {
+    let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
+    let is_lost = projection.join("checkpoint").exists() && !log.join("store").exists();
+    anyhow::ensure!(
+        !is_lost,
+        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing,          move {} away",
+        log.display(),
+        projection.display(),
+        projection.display()
+    );
+    Ok(())
 }
 
 /// Every call that there is: the rpcs of the contract, and the addresses of the gateway.

@@ -182,7 +182,8 @@ impl Standing {
 
     fn evaluation(&self) -> Option<Fault> {
         let evaluator = self.evaluator();
-        if evaluator.ended {
+        // It ends first when the house closes, and that is in order.
+        if evaluator.ended && !self.0.deps.shutdown.is_cancelled() {
             let what = "the rules are not evaluated any more: look at the log lines, then restart";
             return Some(fault("EVALUATOR_STOPPED", what, &[ALERTS]));
         }

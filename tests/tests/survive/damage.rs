@@ -169,3 +169,21 @@ async fn a_log_that_was_cut_short_is_refused_and_what_is_lost_is_named() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_gone_is_not_taken_for_a_new_nation() {
+    let (folder, _) = stopped().await;
+    let data = folder.path().join("data");
+    std::fs::rename(data.join("log"), folder.path().join("elsewhere")).unwrap();
+    let (code, _, said) = verb(&data, &["serve", "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("the log is missing") && said.contains("qipp restore"),
+        "{said}"
+    );
+    assert!(!data.join("log").exists(), "nothing was begun in its place");
+    // What was put aside has no such past.
+    std::fs::rename(data.join("projection"), data.join("projection.before")).unwrap();
+    let house = House::start(&binary(), &data).await;
+    house.terminate().await;
+}

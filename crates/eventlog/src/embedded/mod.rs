@@ -96,6 +96,11 @@ impl EmbeddedLog {
         store::refuse_if_gone(path.as_ref(), noted.is_some())?;
         let (store, released) = Store::open(path.as_ref(), config.layout, config.cache_bytes)?;
         let ends = verify::verify(&store, config.layout)?;
+        if noted.is_none() && ends.values().any(|end| end.next > 0) {
+            tracing::warn!(
+                "the note of how far the log goes (the file `ends`) is missing or does not read: were a tail lost, it could not be told this time"
+            );
+        }
         if let Some((_, noted, _)) = &noted {
             verify::reaches(&ends, noted)?;
         }
