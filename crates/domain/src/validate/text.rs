@@ -11,12 +11,12 @@ pub(super) fn check_text(field: &str, text: &str, problems: &mut Vec<Problem>) {
 }
 
 /// Is there a number of ten digits that passes the NHS number's check digit? It may be written in one piece, as 3-3-4, or in any
-/// pieces if they stand alone. Pieces are parted by one space, tab or hyphen.
+/// pieces if they stand alone. Pieces are parted by spaces, tabs, hyphens, dashes, underscores or brackets; digits may be full-width or Arabic.
 ///
 /// The check is modulo 11 with weights 10 to 2 (NHS Data Dictionary, "NHS NUMBER").
 #[must_use]
 pub fn holds_nhs_number(text: &str) -> bool {
-    if text.bytes().filter(u8::is_ascii_digit).count() < 10 {
+    if text.chars().filter_map(digit).take(10).count() < 10 {
         return false;
     }
     runs_of_digits(text).iter().any(|pieces| {
@@ -30,16 +30,16 @@ pub fn holds_nhs_number(text: &str) -> bool {
     })
 }
 
-/// The runs of a text that are digits with single separators between them, each cut at its separators.
+/// The runs of a text that are digits with separators between them, each cut at its separators.
 fn runs_of_digits(text: &str) -> Vec<Vec<Vec<u32>>> {
     let mut runs = Vec::new();
     let mut pieces: Vec<Vec<u32>> = Vec::new();
     let mut after_separator = false;
     for c in text.chars() {
-        match (c.to_digit(10), pieces.last_mut()) {
+        match (digit(c), pieces.last_mut()) {
             (Some(digit), Some(piece)) if !after_separator => piece.push(digit),
             (Some(digit), _) => pieces.push(vec![digit]),
-            (None, Some(_)) if !after_separator && is_separator(c) => {
+            (None, Some(_)) if is_separator(c) => {
                 after_separator = true;
                 continue;
             }
@@ -51,12 +51,26 @@ fn runs_of_digits(text: &str) -> Vec<Vec<Vec<u32>>> {
     runs
 }
 
-/// Space, no-break and thin spaces, tab, hyphens and dashes. Not the full stop: amounts have one.
+/// Spaces of all widths and of none, tab, hyphens, dashes and the minus sign, underscore, round brackets. Not the full stop, comma, slash
+/// and colon: amounts, days and times have them.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
-        ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' | '-' | '\u{2010}'..='\u{2013}'
+        ' ' | '\u{a0}' | '\u{2000}'..='\u{200d}' | '\u{202f}' | '\u{2060}' | '\u{3000}' | '\u{feff}' | '\t' | '-' | '\u{ad}'
+            | '\u{2010}'..='\u{2015}' | '\u{2212}' | '_' | '(' | ')'
     )
+}
+
+/// A digit as people write it: ASCII, full-width, Arabic.
+fn digit(c: char) -> Option<u32> {
+    let of = |zero: char| {
+        u32::from(c)
+            .checked_sub(u32::from(zero))
+            .filter(|d| *d < 10)
+    };
+    ['0', '\u{ff10}', '\u{660}', '\u{6f0}']
+        .into_iter()
+        .find_map(of)
 }
 
 fn is_nhs_number(digits: &[u32]) -> bool {
@@ -89,6 +103,12 @@ mod tests {
             "943\u{a0}476\u{a0}5919",
             "9434 765 919",
             "patient 943 476 5919 complained",
+            "943  476 5919",
+            "943\u{2014}476\u{2212}5919",
+            "(943) 476_5919",
+            "943\u{200b}4765919",
+            "\u{ff19}434765919",
+            "\u{669}\u{664}\u{663}4765919",
         ] {
             assert!(holds_nhs_number(text), "{text}");
         }
@@ -98,6 +118,8 @@ mod tests {
             "12345",
             "£9434765919123",
             "tel 94347 65919 1",
+            "£943,476,5919",
+            "943/476/5919",
             "",
         ] {
             assert!(!holds_nhs_number(text), "{text}");
