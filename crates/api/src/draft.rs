@@ -6,8 +6,10 @@
 
 use qipp_domain::reference::ReferenceFact;
 use qipp_domain::returns::{Missing, Observation, SavingsLine, Value};
-use qipp_domain::validate::{DraftBody, Problem, ReturnDraft, SchemeDraft};
-use qipp_domain::{MarkerCode, OrgCode, Quantity, SeriesKey, quantity::QuantityError};
+use qipp_domain::validate::{
+    DraftBody, Problem, ReturnDraft, SchemeDraft, SchemeParts, control_character,
+};
+use qipp_domain::{MarkerCode, OrgCode, Pence, Quantity, SeriesKey, quantity::QuantityError};
 
 use crate::convert::{reference, returns};
 use crate::names;
@@ -114,10 +116,30 @@ pub fn scheme_draft(scheme: &wire::Scheme) -> SchemeDraft {
         MAX_SCHEME_ITEMS,
     );
     SchemeDraft {
+        parts: read.is_none().then(|| scheme_parts(scheme)),
         scheme: read,
         org: OrgCode::new(&scheme.org_code).ok(),
         precondition: returns::precondition(&scheme.idempotency_key, scheme.expected_revision),
         problems: faults.found,
+    }
+}
+
+/// What can be read of a scheme of which not all can: what is wrong with it is to be told in the same answer.
+fn scheme_parts(scheme: &wire::Scheme) -> SchemeParts {
+    let titles = scheme.milestones.iter().map(|m| m.title.clone());
+    let markers = scheme.linked_markers.iter().enumerate();
+    SchemeParts {
+        id: scheme.scheme_id.parse().ok(),
+        title: scheme.title.clone(),
+        clinical_lead: scheme.clinical_lead.clone(),
+        milestones: titles.collect(),
+        start: scheme.start.parse().ok(),
+        ended: scheme.ended.parse().ok(),
+        planned: scheme.planned_pence.iter().copied().map(Pence).collect(),
+        full_year_effect: Pence(scheme.full_year_effect_pence),
+        linked_markers: markers
+            .filter_map(|(index, linked)| Some((index, linked.marker.parse().ok()?)))
+            .collect(),
     }
 }
 
@@ -147,14 +169,14 @@ fn check_reference(faults: &mut Faults, path: &Path<'_>, fact: &Fact) {
                 &fact.name,
             );
         }
-        Fact::TreeDefined(fact) => check_length(
+        Fact::TreeDefined(fact) => check_words(
             faults,
             &path.at("tree_defined").at("title"),
             &fact.title,
             MAX_NAME,
         ),
         Fact::CommunityRecorded(fact) => {
-            check_length(
+            check_words(
                 faults,
                 &path.at("community_recorded").at("title"),
                 &fact.title,
@@ -182,7 +204,7 @@ fn check_marker(faults: &mut Faults, path: &Path<'_>, fact: &wire::MarkerDefined
         ("standard", &fact.standard),
         ("notes", &fact.notes),
     ] {
-        check_length(faults, &path.at(name), text, MAX_REMARK);
+        check_words(faults, &path.at(name), text, MAX_REMARK);
     }
     if fact.definition_version == 0 {
         faults.add(
@@ -322,7 +344,15 @@ fn check_name(faults: &mut Faults, path: &Path<'_>, text: &str) {
     if text.trim().is_empty() {
         faults.add(path, "REQUIRED", "it is empty: state it");
     }
-    check_length(faults, path, text, MAX_NAME);
+    check_words(faults, path, text, MAX_NAME);
+}
+
+/// The length of a text and its characters. Of returns and schemes the domain checks the latter.
+fn check_words(faults: &mut Faults, path: &Path<'_>, text: &str, most: usize) {
+    check_length(faults, path, text, most);
+    if let Some(what) = control_character(text, most == MAX_REMARK) {
+        faults.add(path, "CONTROL_CHARACTER", what);
+    }
 }
 
 fn check_length(faults: &mut Faults, path: &Path<'_>, text: &str, most: usize) {
@@ -504,6 +534,8 @@ mod tests {
             org_code: "RJ1".into(),
             scheme_id: "s 1".into(),
             start: "2012".into(),
+            title: "Beds".into(),
+            planned_pence: vec![5],
             milestones: vec![wire::Milestone {
                 kind: "party".into(),
                 due: "soon".into(),
@@ -514,6 +546,8 @@ mod tests {
         let draft = scheme_draft(&scheme);
         assert_eq!(draft.org, OrgCode::new("RJ1").ok());
         assert!(draft.scheme.is_none());
+        let parts = draft.parts.unwrap();
+        assert_eq!((&*parts.title, parts.planned), ("Beds", vec![Pence(5)]));
         assert_eq!(
             codes(&draft.problems),
             [
@@ -542,6 +576,17 @@ mod tests {
             codes(&reference_fact(&fact, 3).unwrap_err()),
             [("BAD_DATE", "facts[3].edge_recorded.valid_from")]
         );
+        let recorded = wire::OrganisationRecorded {
+            org_code: "RJ1".into(),
+            name: "Guy's\u{202e}".into(),
+            ..Default::default()
+        };
+        let fact = wire::ReferenceFact {
+            fact: Some(Fact::OrganisationRecorded(recorded)),
+        };
+        let faults = reference_fact(&fact, 0).unwrap_err();
+        let hidden = ("CONTROL_CHARACTER", "facts[0].organisation_recorded.name");
+        assert!(codes(&faults).contains(&hidden), "{faults:?}");
         let nothing = wire::ReferenceFact { fact: None };
         assert_eq!(
             codes(&reference_fact(&nothing, 0).unwrap_err()),

@@ -13,13 +13,13 @@ use crate::nation::Ledger;
 use crate::reference::Reference;
 use crate::returns::{Body, Observation, Precondition, Return, ReturnContent, SavingsLine, Status};
 use crate::scheme::Scheme;
-use crate::{OrgCode, Period};
+use crate::{MarkerCode, OrgCode, Pence, Period, SchemeId};
 
-pub use text::holds_nhs_number;
+pub use text::{code_holds_nhs_number, control_character, holds_nhs_number};
 
 use lines::{check_pence, check_savings};
 use quality::check_quality;
-use text::check_text;
+use text::{Lines, check_code, check_text};
 
 /// Most values (observations or lines) that one return may hold.
 pub const MAX_VALUES: usize = 20_000;
@@ -85,12 +85,55 @@ pub enum DraftBody {
 pub struct SchemeDraft {
     /// The scheme, when all that makes it up could be read.
     pub scheme: Option<Scheme>,
+    /// What can be checked of it all the same when not.
+    pub parts: Option<SchemeParts>,
     /// Whose, when that could be read.
     pub org: Option<OrgCode>,
     /// How it wants to be decided.
     pub precondition: Precondition,
     /// Faults found while reading.
     pub problems: Vec<Problem>,
+}
+
+/// The parts of a scheme that are checked one by one, so that a part which can't be read does not hide what is wrong with the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchemeParts {
+    /// Its identifier.
+    pub id: Option<SchemeId>,
+    /// What people call it.
+    pub title: String,
+    /// Who answers for it.
+    pub clinical_lead: String,
+    /// Titles of its milestones.
+    pub milestones: Vec<String>,
+    /// First month of the plan.
+    pub start: Option<Period>,
+    /// The month in which it ended.
+    pub ended: Option<Period>,
+    /// Planned savings by month.
+    pub planned: Vec<Pence>,
+    /// Full-year effect.
+    pub full_year_effect: Pence,
+    /// Linked markers, each with its index in the request.
+    pub linked_markers: Vec<(usize, MarkerCode)>,
+}
+
+impl SchemeParts {
+    fn of(scheme: &Scheme) -> Self {
+        let titles = scheme.milestones.iter().map(|m| m.title.clone());
+        let markers = scheme.linked_markers.iter().map(|linked| linked.marker);
+        Self {
+            id: Some(scheme.id),
+            title: scheme.title.clone(),
+            clinical_lead: scheme.clinical_lead.clone(),
+            milestones: titles.collect(),
+            start: Some(scheme.start),
+            ended: scheme.ended,
+            planned: scheme.planned.clone(),
+            full_year_effect: scheme.full_year_effect,
+            linked_markers: markers.enumerate().collect(),
+        }
+    }
 }
 
 /// What a draft is held against.
@@ -126,8 +169,13 @@ pub fn validate_return(
         mut problems,
     } = draft;
     let mut warnings = Vec::new();
-    check_text("return.source", &source, &mut problems);
-    check_text("return.narrative", &narrative, &mut problems);
+    check_text("return.source", &source, Lines::One, &mut problems);
+    check_text("return.narrative", &narrative, Lines::Many, &mut problems);
+    check_code(
+        || "return.idempotency_key".to_owned(),
+        &precondition.idempotency_key,
+        &mut problems,
+    );
     if let Some(org) = org {
         check_organisation(org, "return.org_code", period, against, &mut problems);
     }
@@ -209,16 +257,22 @@ pub fn validate_scheme(
 ) -> Result<Passed<(Scheme, Precondition)>, Vec<Problem>> {
     let SchemeDraft {
         scheme,
+        parts,
         org,
         precondition,
         mut problems,
     } = draft;
     let mut warnings = Vec::new();
+    check_code(
+        || "scheme.idempotency_key".to_owned(),
+        &precondition.idempotency_key,
+        &mut problems,
+    );
     if let Some(org) = org {
         check_organisation(org, "scheme.org_code", None, against, &mut problems);
     }
-    if let Some(scheme) = &scheme {
-        check_scheme(scheme, against, &mut problems, &mut warnings);
+    if let Some(parts) = scheme.as_ref().map(SchemeParts::of).or(parts) {
+        check_scheme(&parts, against, &mut problems, &mut warnings);
     }
     match scheme {
         Some(scheme) if problems.is_empty() => Ok(((scheme, precondition), warnings)),
@@ -227,19 +281,20 @@ pub fn validate_scheme(
 }
 
 fn check_scheme(
-    scheme: &Scheme,
+    scheme: &SchemeParts,
     against: &Against<'_>,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
-    check_text("scheme.title", &scheme.title, problems);
-    check_text("scheme.clinical_lead", &scheme.clinical_lead, problems);
-    for (i, milestone) in scheme.milestones.iter().enumerate() {
-        check_text(
-            &format!("scheme.milestones[{i}].title"),
-            &milestone.title,
-            problems,
-        );
+    if let Some(id) = &scheme.id {
+        check_code(|| "scheme.scheme_id".to_owned(), id.as_str(), problems);
+    }
+    check_text("scheme.title", &scheme.title, Lines::One, problems);
+    let lead = &scheme.clinical_lead;
+    check_text("scheme.clinical_lead", lead, Lines::One, problems);
+    for (i, title) in scheme.milestones.iter().enumerate() {
+        let field = format!("scheme.milestones[{i}].title");
+        check_text(&field, title, Lines::One, problems);
     }
     if scheme.title.trim().is_empty() {
         problems.push(Problem::new(
@@ -267,20 +322,21 @@ fn check_scheme(
             "give the plan for 1 to 60 months from `start` on",
         ));
     }
-    if scheme.ended.is_some_and(|ended| ended < scheme.start) {
+    let (start, ended) = (scheme.start, scheme.ended);
+    if start.zip(ended).is_some_and(|(start, ended)| ended < start) {
         problems.push(Problem::new(
             "ENDS_BEFORE_START",
             "scheme.ended",
             "the scheme ends before it starts: check both months",
         ));
     }
-    for (i, linked) in scheme.linked_markers.iter().enumerate() {
-        if against.reference.latest_marker(linked.marker).is_none() {
+    for (i, marker) in &scheme.linked_markers {
+        if against.reference.latest_marker(*marker).is_none() {
             let field = format!("scheme.linked_markers[{i}].marker");
             problems.push(Problem::new(
                 "UNKNOWN_MARKER",
                 field,
-                unknown_marker(linked.marker.as_str()),
+                unknown_marker(marker.as_str()),
             ));
         }
     }

@@ -16,7 +16,9 @@ use qipp_domain::Pence;
 use qipp_domain::quantity::MAX_PENCE;
 use qipp_domain::returns::{Missing, SavingsLine, Value};
 use qipp_domain::scheme::Scheme;
-use qipp_domain::validate::{Against, Problem, ReturnDraft, SchemeDraft, validate_scheme};
+use qipp_domain::validate::{
+    Against, Problem, ReturnDraft, SchemeDraft, SchemeParts, validate_scheme,
+};
 
 #[test]
 fn parts_that_do_not_make_the_whole_are_odd_dimension_by_dimension() {
@@ -173,6 +175,41 @@ fn scheme_result(sent: Option<Scheme>, owner: &str) -> Result<Vec<Problem>, Vec<
 
 fn scheme_faults(sent: Scheme) -> Vec<Problem> {
     scheme_result(Some(sent), "RA1").unwrap_err()
+}
+
+#[test]
+fn a_part_that_could_not_be_read_hides_no_fault_of_the_others() {
+    let world = world();
+    let reference = world.known();
+    let mut draft = SchemeDraft {
+        scheme: None,
+        parts: Some(SchemeParts {
+            title: "for 943 476 5919".to_owned(),
+            clinical_lead: "\u{1b}[1m".to_owned(),
+            linked_markers: vec![(1, marker("NO_SUCH"))],
+            planned: vec![Pence(MAX_PENCE + 1)],
+            ..SchemeParts::default()
+        }),
+        org: None,
+        problems: vec![Problem::new("BAD_PERIOD", "scheme.start", "not a month")],
+        ..SchemeDraft::default()
+    };
+    draft.precondition.idempotency_key = "9434765919".to_owned();
+    let against = Against {
+        reference: &reference,
+        ledger: None,
+        today: day("2012-04-20"),
+    };
+    let expected = [
+        ("CONTROL_CHARACTER", "scheme.clinical_lead"),
+        ("NHS_NUMBER", "scheme.idempotency_key"),
+        ("UNKNOWN_MARKER", "scheme.linked_markers[1].marker"),
+        ("AMOUNT_TOO_LARGE", "scheme.planned_pence[0]"),
+        ("BAD_PERIOD", "scheme.start"),
+        ("NHS_NUMBER", "scheme.title"),
+    ];
+    let faults = validate_scheme(draft, &against).unwrap_err();
+    assert_eq!(listed(&faults), expected);
 }
 
 #[test]

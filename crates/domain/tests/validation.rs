@@ -347,6 +347,52 @@ fn text_in_the_shape_of_an_nhs_number_is_refused_wherever_it_stands() {
     );
 }
 
+#[test]
+fn identifiers_in_the_shape_of_an_nhs_number_are_refused_too() {
+    let mut sent = of_quality(vec![part("AE_4H", "ward:9434765919", 1, 2)]);
+    sent.precondition.idempotency_key = "RA1-943-476-5919".to_owned();
+    assert_refused(
+        &world(),
+        sent,
+        &[
+            ("NHS_NUMBER", "return.idempotency_key"),
+            ("NHS_NUMBER", &at(OBSERVATIONS, "[0].breakdown")),
+        ],
+    );
+    assert_refused(
+        &world(),
+        of_savings(vec![in_month("S9434765919", 1)]),
+        &[
+            ("NHS_NUMBER", &at(LINES, "[0].scheme_id")),
+            ("UNKNOWN_SCHEME", &at(LINES, "[0].scheme_id")),
+        ],
+    );
+}
+
+#[test]
+fn characters_that_hide_something_are_refused() {
+    let mut sent = ReturnDraft {
+        source: "a\tb".to_owned(),
+        narrative: "seen\u{202e}neddih".to_owned(),
+        ..of_quality(good())
+    };
+    sent.precondition.idempotency_key = "k\0".to_owned();
+    assert_refused(
+        &world(),
+        sent,
+        &[
+            ("CONTROL_CHARACTER", "return.idempotency_key"),
+            ("CONTROL_CHARACTER", "return.narrative"),
+            ("CONTROL_CHARACTER", "return.source"),
+        ],
+    );
+    let lines = ReturnDraft {
+        narrative: "one\r\n\ttwo".to_owned(),
+        ..of_quality(good())
+    };
+    assert!(validated(&world(), lines).is_ok());
+}
+
 // Lines.
 
 #[test]

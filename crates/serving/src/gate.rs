@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use qipp_access::{Authenticator, Credentials, Principal};
 use qipp_api::error::{ApiError, Code};
 use qipp_domain::completeness::day_of_ms;
+use qipp_domain::validate::code_holds_nhs_number;
 use qipp_eventlog::Clock;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -304,13 +305,17 @@ pub fn transport_fault(status: &tonic::Status) -> ApiError {
     }
 }
 
-/// The caller's request id when it is short and visible, or one of our own.
+/// The caller's request id when it is short and visible, or one of our own. One that holds what could be the NHS number of a patient is
+/// not taken over: request ids go into logs and into the log, where no patient-level data may stand.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok());
     let is_fit = |id: &&str| {
-        !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(|b| b.is_ascii_graphic())
+        !id.is_empty()
+            && id.len() <= MAX_REQUEST_ID
+            && id.bytes().all(|b| b.is_ascii_graphic())
+            && !code_holds_nhs_number(id)
     };
     let usable = given.filter(is_fit);
     usable.map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
@@ -357,6 +362,18 @@ fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_could_be_a_patients_is_replaced() {
+        let taken = |id: &'static str| {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(id))]);
+            request_id(&headers) == id
+        };
+        assert!(taken("req-1") && taken("9434765918"));
+        for id in ["9434765919", "visit-943-476-5919", "a b", ""] {
+            assert!(!taken(id), "{id}");
+        }
+    }
 
     #[test]
     fn a_timeout_is_digits_and_a_unit() {

@@ -8,7 +8,7 @@ use qipp_api::proto::alerts::v1 as wire;
 use qipp_domain::OrgCode;
 use qipp_domain::alert::{Act, ActDecision, Acted, AlertFact};
 use qipp_domain::nation::Facts;
-use qipp_domain::validate::{Problem, holds_nhs_number};
+use qipp_domain::validate::{Problem, code_holds_nhs_number, control_character, holds_nhs_number};
 use qipp_eventlog::Topic;
 use qipp_serving::{Caller, denied};
 
@@ -107,9 +107,20 @@ fn checked(request: &wire::ActOnAlertRequest) -> Result<Act, ApiError> {
             format!("say why, in at most {MAX_WHY} characters: the next reader will ask"),
         ));
     }
-    if holds_nhs_number(&request.why) {
+    let held = [
+        ("why", holds_nhs_number(&request.why)),
+        ("act_id", code_holds_nhs_number(&request.act_id)),
+    ];
+    for (field, _) in held.iter().filter(|(_, holds)| *holds) {
         let what = "it holds a number in the shape of an NHS number: take it out, no patient-level data may be sent";
-        problems.push(Problem::new("NHS_NUMBER", "why", what));
+        problems.push(Problem::new("NHS_NUMBER", *field, what));
+    }
+    let hidden = [
+        ("why", control_character(&request.why, true)),
+        ("act_id", control_character(&request.act_id, false)),
+    ];
+    for (field, what) in hidden {
+        problems.extend(what.map(|what| Problem::new("CONTROL_CHARACTER", field, what)));
     }
     if request.act_id.chars().count() > MAX_ACT_ID {
         problems.push(Problem::new(

@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use qipp_domain::validate::code_holds_nhs_number;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::GatewayConfig;
@@ -36,10 +37,15 @@ pub(crate) async fn name_request(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// An id goes into logs and into the log: short, visible, one line.
+/// An id goes into logs and into the log: short, visible, one line. Nor may it hold what could be the NHS number of a patient: such a
+/// call gets an id of ours, and the one that was given is written down nowhere.
 fn is_fit(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
-    !bytes.is_empty() && bytes.len() <= MAX_REQUEST_ID && bytes.iter().all(u8::is_ascii_graphic)
+    let visible = bytes.iter().all(u8::is_ascii_graphic);
+    !bytes.is_empty()
+        && bytes.len() <= MAX_REQUEST_ID
+        && visible
+        && id.to_str().is_ok_and(|id| !code_holds_nhs_number(id))
 }
 
 /// Start of the process and a number: unique enough to find a request in the logs of one gateway.

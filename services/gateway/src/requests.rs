@@ -20,12 +20,24 @@ pub(crate) fn message(
     body: &[u8],
 ) -> Result<DynamicMessage, Failure> {
     let query = query_of(uri)?;
-    let mut message = transcode::from_json(input, body)?;
     let query = query
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()));
-    transcode::set_parameters(&mut message, path.iter().copied().chain(query))?;
-    Ok(message)
+    let (mut message, faulty) = match transcode::from_json(input.clone(), body) {
+        Ok(message) => (message, None),
+        // A body that can't be read hides no fault of the address.
+        Err(failure) => (DynamicMessage::new(input), Some(failure)),
+    };
+    let set = transcode::set_parameters(&mut message, path.iter().copied().chain(query));
+    match (faulty, set) {
+        (None, Ok(())) => Ok(message),
+        (None, Err(failure)) | (Some(failure), Ok(())) => Err(failure),
+        (Some(body), Err(_)) if body.error.problems.is_empty() => Err(body),
+        (Some(body), Err(parameters)) => {
+            let problems = [body.error.problems, parameters.error.problems];
+            Err(ApiError::invalid(problems.concat()).into())
+        }
+    }
 }
 
 /// The bytes of a request message: `rpc` is its full name (`package.Service/Method`), `path` holds the fields that the address names.

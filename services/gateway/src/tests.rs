@@ -124,6 +124,33 @@ fn every_unary_rpc_has_exactly_one_route_and_every_field_in_a_path_exists() {
     );
 }
 
+#[tokio::test]
+async fn a_body_hides_no_fault_of_the_query_and_an_id_that_could_be_a_patients_is_not_echoed() {
+    let rig = rig();
+    let body = json!({"return": {"status": "DRAFT", "period": 5}});
+    let (status, error) = rig
+        .post("/v1/returns?validate_only=perhaps&x=1", &body)
+        .await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!("INVALID_ARGUMENT"))
+    );
+    let problems = error["error"]["problems"].as_array().unwrap();
+    let fields: Vec<&str> = problems
+        .iter()
+        .map(|p| p["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        fields,
+        ["return.period", "return.status", "validate_only", "x"]
+    );
+
+    let request = HttpRequest::get("/livez").header("x-request-id", "943-476-5919");
+    let response = rig.send(request.body(Body::empty()).unwrap()).await;
+    let id = response.headers()["x-request-id"].to_str().unwrap();
+    assert!(id.starts_with("gw-"), "{id}");
+}
+
 #[test]
 fn a_numerator_of_zero_is_written_and_a_denominator_that_is_missing_is_not() {
     use prost::Message as _;

@@ -6,7 +6,7 @@ use qipp_api::draft::{MAX_IDEMPOTENCY_KEY, MAX_NAME, MAX_REMARK};
 use qipp_api::error::ApiError;
 use qipp_api::proto::events::v1 as wire;
 use qipp_domain::KnownAt;
-use qipp_domain::validate::{Problem, holds_nhs_number};
+use qipp_domain::validate::{Problem, code_holds_nhs_number, control_character, holds_nhs_number};
 use wire::observation::Value;
 use wire::r#return::Body;
 
@@ -75,6 +75,9 @@ pub(crate) fn accepted(ret: &wire::Return) {
     };
     most(&ret.source, MAX_NAME, "source");
     most(&ret.narrative, MAX_REMARK, "narrative");
+    assert_eq!(control_character(&ret.source, false), None);
+    assert_eq!(control_character(&ret.narrative, true), None);
+    code(&ret.idempotency_key);
     assert!(ret.idempotency_key.chars().count() <= MAX_IDEMPOTENCY_KEY);
     assert_ne!(ret.status(), wire::ReturnStatus::Unspecified);
     assert!(
@@ -92,6 +95,7 @@ pub(crate) fn accepted(ret: &wire::Return) {
                     "twice: {}",
                     observation.marker
                 );
+                code(&observation.breakdown);
                 figure(observation);
             }
         }
@@ -100,10 +104,16 @@ pub(crate) fn accepted(ret: &wire::Return) {
             assert!(!savings.lines.is_empty(), "an empty return");
             for line in &savings.lines {
                 assert!(seen.insert(&line.scheme_id), "twice: {}", line.scheme_id);
+                code(&line.scheme_id);
                 money(line);
             }
         }
     }
+}
+
+fn code(text: &str) {
+    assert!(!code_holds_nhs_number(text), "{text} holds an NHS number");
+    assert_eq!(control_character(text, false), None);
 }
 
 fn figure(observation: &wire::Observation) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Against, Problem, check_count};
+use super::{Against, Problem, check_code, check_count};
 use crate::nation::Ledger;
 use crate::quantity::MAX_PENCE;
 use crate::returns::SavingsLine;
@@ -21,6 +21,8 @@ pub(super) fn check_savings(
     let mut checked = Vec::with_capacity(lines.len());
     for (index, line) in lines {
         let field = format!("return.savings.lines[{index}]");
+        let id = line.scheme;
+        check_code(|| format!("{field}.scheme_id"), id.as_str(), problems);
         if let Some(first) = seen.insert(line.scheme, index) {
             let what = format!(
                 "{} is already given by lines[{first}]: send it once",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Against, Problem, check_count, unknown_marker};
+use super::{Against, Problem, check_code, check_count, unknown_marker};
 use crate::marker::MarkerDefinition;
 use crate::nation::Ledger;
 use crate::reference::Reference;
@@ -34,6 +34,9 @@ pub(super) fn check_quality(
         }
     }
     for (index, observation) in &mut checked {
+        if let Some(part) = &observation.key.breakdown {
+            check_code(|| pointer(*index, ".breakdown"), part.as_str(), problems);
+        }
         let definition = definition_for(observation, period, *index, against.reference, problems);
         if let Some(definition) = definition {
             observation.definition_version = definition.version;

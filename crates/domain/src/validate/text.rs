@@ -1,13 +1,95 @@
-//! Free text: no patient-level data, ever.
+//! Text that people and programs write: no patient-level data, ever, and nothing that hides what it says.
 
 use super::Problem;
 
-/// Refuses text in the shape of an NHS number: no patient-level data, ever.
-pub(super) fn check_text(field: &str, text: &str, problems: &mut Vec<Problem>) {
+/// How many lines a text may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// A name or a title.
+    One,
+    /// A narrative: line ends and tabs belong to it.
+    Many,
+}
+
+const NHS_NUMBER: &str = "it holds a number in the shape of an NHS number: take it out, no patient-level data may be sent";
+
+/// Refuses text in the shape of an NHS number, and characters that can't be seen.
+pub(super) fn check_text(field: &str, text: &str, lines: Lines, problems: &mut Vec<Problem>) {
     if holds_nhs_number(text) {
-        let what = "it holds a number in the shape of an NHS number: take it out, no patient-level data may be sent";
-        problems.push(Problem::new("NHS_NUMBER", field, what));
+        problems.push(Problem::new("NHS_NUMBER", field, NHS_NUMBER));
     }
+    check_characters(|| field.to_owned(), text, lines, problems);
+}
+
+/// The same for what programs make up: identifiers and keys. The pointer is written out only when there is something to say.
+pub(super) fn check_code(field: impl Fn() -> String, text: &str, problems: &mut Vec<Problem>) {
+    if code_holds_nhs_number(text) {
+        problems.push(Problem::new("NHS_NUMBER", field(), NHS_NUMBER));
+    }
+    check_characters(field, text, Lines::One, problems);
+}
+
+fn check_characters(
+    field: impl Fn() -> String,
+    text: &str,
+    lines: Lines,
+    problems: &mut Vec<Problem>,
+) {
+    if let Some(what) = control_character(text, lines == Lines::Many) {
+        problems.push(Problem::new("CONTROL_CHARACTER", field(), what));
+    }
+}
+
+/// What is wrong with the characters of a text: the first that can't be seen or that turns the direction of what follows (it would make
+/// a page or a log show something else than what was sent), with its place and the remedy. Line ends and tabs are fine in text of many lines.
+#[must_use]
+pub fn control_character(text: &str, many_lines: bool) -> Option<String> {
+    let may = |c: char| many_lines && matches!(c, '\t' | '\n' | '\r');
+    let hides =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let (place, found) = (1..)
+        .zip(text.chars())
+        .find(|(_, c)| hides(*c) && !may(*c))?;
+    let kind = if found.is_control() {
+        "a control character"
+    } else {
+        "a character that changes the direction of the text"
+    };
+    let lines = if matches!(found, '\t' | '\n' | '\r') {
+        ": write it on one line, without tabs"
+    } else {
+        ": take it out"
+    };
+    let number = u32::from(found);
+    Some(format!(
+        "character {place} is {kind} (U+{number:04X}){lines}"
+    ))
+}
+
+/// Does an identifier hold the digits of an NHS number, in one piece or as 3-3-4? Digits next to one of the letters a to f are taken for
+/// a part of a hexadecimal number, and pieces of other lengths are not put together: random identifiers are full of both.
+#[must_use]
+pub fn code_holds_nhs_number(code: &str) -> bool {
+    if code.len() < 10 {
+        return false;
+    }
+    let mut pieces: Vec<&str> = Vec::new();
+    let mut words = code.split(|c: char| is_separator(c) || !c.is_ascii_alphanumeric());
+    words.any(|word| {
+        let hexadecimal = |c: char| c.is_ascii_hexdigit() && !c.is_ascii_digit();
+        let mut digits = word.split(|c: char| !c.is_ascii_hexdigit());
+        let alone = digits.any(|run| !run.contains(hexadecimal) && passes(run));
+        pieces.push(word);
+        let printed = pieces
+            .last_chunk::<3>()
+            .is_some_and(|three| three.map(str::len) == [3, 3, 4] && passes(&three.concat()));
+        alone || printed
+    })
+}
+
+fn passes(digits: &str) -> bool {
+    let digits: Option<Vec<u32>> = digits.chars().map(|c| c.to_digit(10)).collect();
+    digits.is_some_and(|digits| is_nhs_number(&digits))
 }
 
 /// Is there a number of ten digits that passes the NHS number's check digit? It may be written in one piece, as 3-3-4, or in any
@@ -124,5 +206,61 @@ mod tests {
         ] {
             assert!(!holds_nhs_number(text), "{text}");
         }
+    }
+
+    #[test]
+    fn an_nhs_number_is_found_in_a_code_and_not_in_a_random_one() {
+        for code in [
+            "9434765919",
+            "RJ1-9434765919",
+            "S9434765919",
+            "ward:9434765919",
+            "943-476-5919",
+            "x/943_476_5919/y",
+        ] {
+            assert!(code_holds_nhs_number(code), "{code}");
+        }
+        for code in [
+            "9434765918",
+            "94347-65919",
+            "19434765919",
+            // Parts of a UUID and of a hash.
+            "0a9434765919b-4c",
+            "12345678-9434-7659-1934-9434765919ab",
+            "tfc:100",
+            "",
+        ] {
+            assert!(!code_holds_nhs_number(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_character_that_hides_something_is_named_with_its_place() {
+        for (text, place) in [
+            ("a\0b", "character 2 is a control character (U+0000)"),
+            ("\u{1b}[2J", "character 1 is a control character (U+001B)"),
+            ("\u{9b}2J", "(U+009B)"),
+            ("\u{7f}", "(U+007F)"),
+            (
+                "é\u{202e}dcba",
+                "character 2 is a character that changes the direction",
+            ),
+            ("\u{2066}", "(U+2066)"),
+        ] {
+            for many in [false, true] {
+                let what = control_character(text, many).unwrap();
+                assert!(
+                    what.contains(place) && what.contains("take it out"),
+                    "{what}"
+                );
+            }
+        }
+        let lines = "one\ttwo\r\nthree, £4 – naïve";
+        assert_eq!(control_character(lines, true), None);
+        assert!(
+            control_character(lines, false)
+                .unwrap()
+                .contains("one line")
+        );
     }
 }
