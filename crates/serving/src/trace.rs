@@ -32,40 +32,43 @@ macro_rules! step {
 
 /// The span of a call that comes in; part of the caller's trace when it has one.
 pub(crate) fn of_call(protocol: Protocol, name: &str, id: &str, headers: &HeaderMap) -> Span {
-    let span = match protocol {
-        Protocol::Grpc => crate::step!(
-            of: None,
-            "call",
-            otel.name = name,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            "error.type" = Empty,
-            enduser.id = Empty,
-            qipp.request_id = id,
-            rpc.system = "grpc",
-            rpc.service = name.split_once('/').map_or("", |(service, _)| service),
-            rpc.method = name.split_once('/').map_or(name, |(_, method)| method),
-            rpc.grpc.status_code = Empty,
-        ),
-        Protocol::Http => crate::step!(
-            of: None,
-            "call",
-            otel.name = name,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            "error.type" = Empty,
-            enduser.id = Empty,
-            qipp.request_id = id,
+    let span = crate::step!(
+        of: None,
+        "call",
+        otel.name = name,
+        otel.kind = "server",
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        enduser.id = Empty,
+        qipp.request_id = id,
+        // What stays empty is not sent: a call has the fields of its own protocol.
+        rpc.system = Empty,
+        rpc.service = Empty,
+        rpc.method = Empty,
+        rpc.grpc.status_code = Empty,
+        http.request.method = Empty,
+        http.route = Empty,
+        http.response.status_code = Empty,
+    );
+    if span.is_disabled() {
+        return span;
+    }
+    let theirs = global::get_text_map_propagator(|format| format.extract(&Headers(headers)));
+    // Refused by spans that have begun, and this one has not.
+    span.set_parent(theirs).unwrap_or_default();
+    match protocol {
+        Protocol::Grpc => {
+            let (service, method) = name.split_once('/').unwrap_or(("", name));
+            span.record("rpc.system", "grpc");
+            span.record("rpc.service", service);
+            span.record("rpc.method", method);
+        }
+        Protocol::Http => {
             // The address as the contract has it: nobody's code is in it.
-            http.request.method = name.split_once(' ').map_or(name, |(method, _)| method),
-            http.route = name.split_once(' ').map_or("", |(_, route)| route),
-            http.response.status_code = Empty,
-        ),
-    };
-    if !span.is_disabled() {
-        let theirs = global::get_text_map_propagator(|format| format.extract(&Headers(headers)));
-        // Refused by spans that have begun, and this one has not.
-        span.set_parent(theirs).unwrap_or_default();
+            let (method, route) = name.split_once(' ').unwrap_or((name, ""));
+            span.record("http.request.method", method);
+            span.record("http.route", route);
+        }
     }
     span
 }

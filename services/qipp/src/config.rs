@@ -117,8 +117,17 @@ impl Traces {
     }
 }
 
-/// Seconds.
+/// Seconds. Beyond a day a limit is none, and sums of moments and such times have an end.
 const DAY: u64 = 24 * 60 * 60;
+
+fn refuse_long(wrong: &mut Vec<String>, section: &str, seconds: &[(&str, u64)]) {
+    let long = seconds.iter().filter(|(_, value)| *value > DAY);
+    wrong.extend(
+        long.map(|(name, _)| {
+            format!("serve.{section}{name} has to be at most {DAY}, which is a day")
+        }),
+    );
+}
 
 /// What a caller can make large.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,11 +200,7 @@ impl Limits {
             ("idle_seconds", self.idle_seconds),
             ("stall_seconds", self.stall_seconds),
         ];
-        // Beyond a day a limit is none, and sums of moments and such times have an end.
-        let long = seconds.iter().filter(|(_, value)| *value > DAY);
-        wrong.extend(long.map(|(name, _)| {
-            format!("serve.limits.{name} has to be at most {DAY}, which is a day")
-        }));
+        refuse_long(wrong, "limits.", &seconds);
         let counts = counts.into_iter().filter(|(_, value)| *value == 0);
         let seconds = seconds.into_iter().filter(|(_, value)| *value == 0);
         let zeros = counts
@@ -263,10 +268,7 @@ impl ServeConfig {
                 self.operations.max_stalled_seconds,
             ),
         ];
-        let long = times.iter().filter(|(_, value)| *value > DAY);
-        wrong.extend(
-            long.map(|(name, _)| format!("serve.{name} has to be at most {DAY}, which is a day")),
-        );
+        refuse_long(&mut wrong, "", &times);
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         if wrong.is_empty() {

@@ -3,12 +3,10 @@
 
 use std::path::Path;
 
-use qipp_api::proto::intake::v1::Receipt;
 use qipp_tests::copy;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::house::{House, all_there, binary, folder};
+use crate::house::{House, all_there, binary, stopped};
 
 async fn verb(data: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = binary()
@@ -23,18 +21,6 @@ async fn verb(data: &Path, arguments: &[&str]) -> (Option<i32>, String, String) 
         text(output.stdout),
         text(output.stderr),
     )
-}
-
-/// A stopped house with returns in it.
-async fn stopped() -> (TempDir, Vec<(u32, Receipt)>) {
-    let folder = folder();
-    let house = House::with_nation(&binary(), &folder.path().join("data")).await;
-    let mut acknowledged = Vec::new();
-    for number in 0..60 {
-        acknowledged.push((number, house.submit(number).await.unwrap()));
-    }
-    house.terminate().await;
-    (folder, acknowledged)
 }
 
 /// Damages the record of a return, wherever its bytes stand in the file, and gives the bytes of the file.
@@ -59,7 +45,7 @@ fn flip(data: &Path, number: u32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_byte_is_refused_named_and_the_rest_is_saved() {
-    let (folder, acknowledged) = stopped().await;
+    let (folder, acknowledged) = stopped(60).await;
     let data = folder.path().join("data");
     let before = flip(&data, 44);
     let served = folder.path().join("served");
@@ -138,7 +124,7 @@ async fn a_flipped_byte_is_refused_named_and_the_rest_is_saved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_cut_short_is_refused_and_what_is_lost_is_named() {
-    let (folder, acknowledged) = stopped().await;
+    let (folder, acknowledged) = stopped(60).await;
     let data = folder.path().join("data");
     let path = data.join("log/store/db");
     let length = std::fs::read(&path)
@@ -172,7 +158,7 @@ async fn a_log_that_was_cut_short_is_refused_and_what_is_lost_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_gone_is_not_taken_for_a_new_nation() {
-    let (folder, _) = stopped().await;
+    let (folder, _) = stopped(60).await;
     let data = folder.path().join("data");
     std::fs::rename(data.join("log"), folder.path().join("elsewhere")).unwrap();
     let (code, _, said) = verb(&data, &["serve", "--listen", "127.0.0.1:0"]).await;

@@ -6,18 +6,12 @@ use qipp_api::error::ApiError;
 use qipp_tests::survive::process::Binary;
 use tonic::Code;
 
-use crate::house::{House, all_there, binary, binary_with, folder};
+use crate::house::{House, all_there, binary, binary_with, stopped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn below_the_reserve_returns_are_refused_reads_go_on_and_nothing_is_lost() {
-    let folder = folder();
+    let (folder, mut acknowledged) = stopped(10).await;
     let data = folder.path().join("data");
-    let house = House::with_nation(&binary(), &data).await;
-    let mut acknowledged = Vec::new();
-    for number in 0..10 {
-        acknowledged.push((number, house.submit(number).await.unwrap()));
-    }
-    house.terminate().await;
     // More than any disk has.
     let full = binary_with(&[("QIPP_SERVE__MIN_FREE_BYTES", "4611686018427387904")]);
     let house = House::start(&full, &data).await;
@@ -58,14 +52,8 @@ fn limited(folder: &Path, kib: u32) -> Binary {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_in_its_middle_loses_nothing_acknowledged_and_a_restart_goes_on() {
-    let folder = folder();
+    let (folder, mut acknowledged) = stopped(10).await;
     let data = folder.path().join("data");
-    let house = House::with_nation(&binary(), &data).await;
-    let mut acknowledged = Vec::new();
-    for number in 0..10 {
-        acknowledged.push((number, house.submit(number).await.unwrap()));
-    }
-    house.terminate().await;
     let held = data.join("log/store/db").metadata().unwrap().len();
     // Room for what is there and for one more of the store's segments, which it takes when it is opened.
     let kib = u32::try_from(held / 1024).unwrap() + 9 * 1024;

@@ -40,6 +40,18 @@ pub(crate) fn binary_with(variables: &[(&str, &str)]) -> Binary {
     }
 }
 
+/// A house that has taken so many returns and was stopped: its folder, in which its data is in `data`, and what it acknowledged.
+pub(crate) async fn stopped(returns: u32) -> (TempDir, Vec<(u32, Receipt)>) {
+    let folder = folder();
+    let house = House::with_nation(&binary(), &folder.path().join("data")).await;
+    let mut acknowledged = Vec::new();
+    for number in 0..returns {
+        acknowledged.push((number, house.submit(number).await.unwrap()));
+    }
+    house.terminate().await;
+    (folder, acknowledged)
+}
+
 pub(crate) struct House {
     pub(crate) served: Served,
     pub(crate) url: String,

@@ -5,7 +5,7 @@
 
 use crate::embedded::frame::{FrameBuilder, FrameHeader, RECORD_OVERHEAD};
 use crate::embedded::keys::End;
-use crate::embedded::store::{Store, damaged, insert_frame};
+use crate::embedded::store::{Store, damaged, insert_ends, seal};
 use crate::embedded::verify::{Ends, verify};
 use crate::types::record::check_limits;
 use crate::{Cut, EmbeddedConfig, Layout, LogError, NewRecord, Record};
@@ -70,7 +70,9 @@ impl Restoring {
                     && frame.bytes() + new.size() + RECORD_OVERHEAD <= self.limits.max_frame_bytes
             });
             if !follows {
-                seal(&mut batch, &mut ends, open.take());
+                if let Some(frame) = open.take() {
+                    seal(&mut batch, &mut ends, &frame);
+                }
                 let end = ends[&(at.topic, at.partition)];
                 if at.offset < end.next || record.time_ms < end.time_ms {
                     let what = "a record stands before the one that it follows";
@@ -86,10 +88,10 @@ impl Restoring {
                 frame.push(&new);
             }
         }
-        seal(&mut batch, &mut ends, open);
-        for ((topic, partition), end) in &ends {
-            batch.insert(&End::key(*topic, *partition), end.encode());
+        if let Some(frame) = open {
+            seal(&mut batch, &mut ends, &frame);
         }
+        insert_ends(&mut batch, &ends);
         self.store.persist(batch)?;
         self.ends = ends;
         Ok(())
@@ -106,16 +108,4 @@ impl Restoring {
             .map(|(place, end)| (place, end.next))
             .collect())
     }
-}
-
-fn seal(batch: &mut sled::Batch, ends: &mut Ends, frame: Option<FrameBuilder>) {
-    let Some(frame) = frame else { return };
-    let header = frame.header();
-    insert_frame(batch, header.base, &frame.encode());
-    let end = End {
-        next: frame.next(),
-        sequence: header.sequence + 1,
-        time_ms: header.time_ms,
-    };
-    ends.insert((header.base.topic, header.base.partition), end);
 }

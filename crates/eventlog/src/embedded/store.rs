@@ -3,8 +3,9 @@
 //! Everything that is known about sled and that the rest of the log relies on is in this file. It never decides what is
 //! written, and never gives away a frame whose checksum it has not seen hold.
 
-use crate::embedded::frame::{self, Damage, FrameHeader};
+use crate::embedded::frame::{self, Damage, FrameBuilder, FrameHeader};
 use crate::embedded::keys::{End, FORMAT, FORMAT_KEY, Format, PIECE_BYTES, PieceKey};
+use crate::embedded::verify::Ends;
 use crate::follow::BATCH_BYTES;
 use crate::{Layout, LogError, Position, Record, Topic};
 use bytes::Bytes;
@@ -341,8 +342,27 @@ fn remove_unfinished_snapshots(store: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Adds a frame that takes no more to a batch, and notes where its partition ends with it.
+pub(crate) fn seal(batch: &mut sled::Batch, ends: &mut Ends, frame: &FrameBuilder) {
+    let header = frame.header();
+    insert_frame(batch, header.base, &frame.encode());
+    let end = End {
+        next: frame.next(),
+        sequence: header.sequence + 1,
+        time_ms: header.time_ms,
+    };
+    ends.insert((header.base.topic, header.base.partition), end);
+}
+
+/// Adds where partitions end to the batch that has their frames.
+pub(crate) fn insert_ends(batch: &mut sled::Batch, ends: &Ends) {
+    for ((topic, partition), end) in ends {
+        batch.insert(&End::key(*topic, *partition), end.encode());
+    }
+}
+
 /// Adds a frame to a batch, in pieces.
-pub(crate) fn insert_frame(batch: &mut sled::Batch, base: Position, frame: &[u8]) {
+fn insert_frame(batch: &mut sled::Batch, base: Position, frame: &[u8]) {
     for (index, piece) in frame.chunks(PIECE_BYTES).enumerate() {
         let piece_number = u16::try_from(index).expect("a frame has far fewer than 65536 pieces");
         let key = PieceKey {

@@ -2,6 +2,7 @@
 
 use crate::embedded::keys::{End, FORMAT_KEY, Format, PieceKey};
 use crate::embedded::store::{Medium, Store};
+use crate::embedded::survey::copy_folder;
 use crate::embedded::verify::verify;
 use crate::embedded::writer::{Limits, Request, Writer};
 use crate::follow::Heads;
@@ -517,24 +518,11 @@ fn the_observer_hears_of_every_batch_and_of_every_refusal() {
 
 /// Copies the files of a log.
 fn copy_of(directory: &Path) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
     let to = TempDir::new().unwrap();
-    copy(directory, to.path());
+    copy_folder(directory, to.path()).unwrap();
     to
 }
 
-/// All records of an open log.
 async fn all_records(log: &EmbeddedLog) -> Vec<Record> {
     let mut all = Vec::new();
     for (topic, partition) in LAYOUT.all() {

@@ -11,7 +11,7 @@
 use crate::embedded::frame::{FrameBuilder, FrameHeader, RECORD_OVERHEAD};
 use crate::embedded::keys::End;
 use crate::embedded::mark::Mark;
-use crate::embedded::store::{Medium, insert_frame};
+use crate::embedded::store::{self, Medium, insert_ends};
 use crate::embedded::verify::Ends;
 use crate::follow::Heads;
 use crate::{Appended, Batch, Clock, LogError, NewRecord, Observer, Position, Topic};
@@ -219,17 +219,9 @@ impl Cutter<'_> {
     }
 
     fn seal(&mut self, place: (Topic, u16)) {
-        let Some(frame) = self.open.remove(&place) else {
-            return;
-        };
-        let header = frame.header();
-        insert_frame(&mut self.batch, header.base, &frame.encode());
-        let end = End {
-            next: frame.next(),
-            sequence: header.sequence + 1,
-            time_ms: header.time_ms,
-        };
-        self.ends.insert(place, end);
+        if let Some(frame) = self.open.remove(&place) {
+            store::seal(&mut self.batch, &mut self.ends, &frame);
+        }
     }
 
     fn finish(mut self, receipts: Vec<Vec<Appended>>) -> Plan {
@@ -237,10 +229,7 @@ impl Cutter<'_> {
         for place in open {
             self.seal(place);
         }
-        for ((topic, partition), end) in &self.ends {
-            self.batch
-                .insert(&End::key(*topic, *partition), end.encode());
-        }
+        insert_ends(&mut self.batch, &self.ends);
         Plan {
             batch: self.batch,
             ends: self.ends,

@@ -19,6 +19,7 @@ use crate::exit::{self, Failure, Outcome, REFUSED};
 use crate::output::line;
 use crate::serve::decode;
 use crate::verbs::backup::file;
+use crate::verbs::query;
 
 const HELP: &str = "\
 The whole file is read and its checksums are verified before anything is written. Positions, times and bytes are those of the original. The digest \
@@ -53,11 +54,7 @@ pub(crate) struct RestoreArgs {
 
 fn parse_cut(text: &str) -> Result<WireCut, String> {
     if text.starts_with('{') {
-        use prost::Message as _;
-        let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let bytes = qipp_api::json::from_json("qipp.events.v1.Cut", value)
-            .map_err(|error| error.to_string())?;
-        return WireCut::decode(bytes).map_err(|error| error.to_string());
+        return query::parse_cut(text);
     }
     qipp_gateway::cut_text::decode(text).ok_or_else(|| {
         "give a cut as `qipp backup` prints it, for example returns.4-1754, or as JSON".to_owned()

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,13 +44,17 @@ fn written(shape: &Arc<Shape>) -> Bytes {
         if let Some(bytes) = written.get(shape) {
             return bytes.clone();
         }
-        if written.len() == MOST_SHAPES {
-            written.clear();
-        }
         let bytes = Bytes::from(shape_to_proto(shape).encode_to_vec());
-        written.insert(Arc::clone(shape), bytes.clone());
+        remember(written, Arc::clone(shape), bytes.clone());
         bytes
     })
+}
+
+fn remember<K: Eq + Hash, V>(held: &mut HashMap<K, V>, key: K, value: V) {
+    if held.len() == MOST_SHAPES {
+        held.clear();
+    }
+    held.insert(key, value);
 }
 
 fn shape_to_proto(shape: &Shape) -> wire::Shape {
@@ -103,13 +108,9 @@ fn shape_of(faults: &mut Faults, path: &Path<'_>, bytes: &Bytes) -> Option<Arc<S
         return Some(held);
     }
     let shape = Arc::new(read_shape(faults, path, bytes)?);
-    SHAPES.with_borrow_mut(|shapes| {
-        if shapes.len() == MOST_SHAPES {
-            shapes.clear();
-        }
-        // A copy: the bytes that came are a part of something larger, which would be kept with them.
-        shapes.insert(Bytes::copy_from_slice(bytes), Arc::clone(&shape));
-    });
+    // A copy: the bytes that came are a part of something larger, which would be kept with them.
+    let key = Bytes::copy_from_slice(bytes);
+    SHAPES.with_borrow_mut(|shapes| remember(shapes, key, Arc::clone(&shape)));
     Some(shape)
 }
 
