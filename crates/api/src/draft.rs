@@ -68,7 +68,7 @@ pub fn return_draft(ret: &wire::Return) -> ReturnDraft {
         org,
         period,
         status,
-        precondition: returns::precondition(&ret.idempotency_key, ret.expected_revision),
+        precondition: returns::precondition(ret.idempotency_key.clone(), ret.expected_revision),
         source: ret.source.clone(),
         narrative: ret.narrative.clone(),
         body,
@@ -119,7 +119,10 @@ pub fn scheme_draft(scheme: &wire::Scheme) -> SchemeDraft {
         parts: read.is_none().then(|| scheme_parts(scheme)),
         scheme: read,
         org: OrgCode::new(&scheme.org_code).ok(),
-        precondition: returns::precondition(&scheme.idempotency_key, scheme.expected_revision),
+        precondition: returns::precondition(
+            scheme.idempotency_key.clone(),
+            scheme.expected_revision,
+        ),
         problems: faults.found,
     }
 }

@@ -132,8 +132,16 @@ pub fn decode(key: &[u8], payload: impl Buf) -> Result<(Meta, Facts), DecodeErro
     if envelope.version != ENVELOPE_VERSION {
         return Err(DecodeError::UnknownVersion(envelope.version));
     }
+    let wire::Envelope {
+        cause_id,
+        writer_epoch,
+        principal,
+        request_id,
+        body,
+        ..
+    } = envelope;
     let mut faults = Faults::default();
-    let facts = read_body(&mut faults, key, envelope.body.as_ref());
+    let facts = read_body(&mut faults, key, body);
     let facts = faults.finish(facts).map_err(|problems| {
         let first = problems.into_iter().next();
         let (field, what) = first
@@ -141,13 +149,6 @@ pub fn decode(key: &[u8], payload: impl Buf) -> Result<(Meta, Facts), DecodeErro
             .unwrap_or_default();
         DecodeError::Field { field, what }
     })?;
-    let wire::Envelope {
-        cause_id,
-        writer_epoch,
-        principal,
-        request_id,
-        ..
-    } = envelope;
     Ok((
         Meta {
             cause_id,
@@ -159,7 +160,7 @@ pub fn decode(key: &[u8], payload: impl Buf) -> Result<(Meta, Facts), DecodeErro
     ))
 }
 
-fn read_body(faults: &mut Faults, key: &[u8], body: Option<&Body>) -> Option<Facts> {
+fn read_body(faults: &mut Faults, key: &[u8], body: Option<Body>) -> Option<Facts> {
     let root = Path::root("");
     match faults.required(&root.at("body"), body)? {
         Body::Reference(body) => {
@@ -188,7 +189,7 @@ fn read_body(faults: &mut Faults, key: &[u8], body: Option<&Body>) -> Option<Fac
                 Some(fact)
             };
             faults
-                .list(&path, "facts", &body.facts, read)
+                .list(&path, "facts", body.facts, read)
                 .map(Facts::Returns)
         }
         Body::Alerts(body) => {

@@ -236,11 +236,7 @@ impl Faults {
     }
 
     /// A part of a message that has to be there.
-    pub(crate) fn required<'m, T>(
-        &mut self,
-        path: &Path<'_>,
-        part: Option<&'m T>,
-    ) -> Option<&'m T> {
+    pub(crate) fn required<T>(&mut self, path: &Path<'_>, part: Option<T>) -> Option<T> {
         if part.is_none() {
             self.add(path, "REQUIRED", "it is absent: state it");
         }
@@ -256,18 +252,23 @@ impl Faults {
     }
 
     /// Every entry of a list, with all faults of all entries; `None` when any could not be read.
-    pub(crate) fn list<'m, W, D>(
+    pub(crate) fn list<I, D>(
         &mut self,
         path: &Path<'_>,
         name: &str,
-        items: &'m [W],
-        mut read: impl FnMut(&mut Self, &Path<'_>, &'m W) -> Option<D>,
-    ) -> Option<Vec<D>> {
-        let mut values = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
+        items: I,
+        mut read: impl FnMut(&mut Self, &Path<'_>, I::Item) -> Option<D>,
+    ) -> Option<Vec<D>>
+    where
+        I: IntoIterator<IntoIter: ExactSizeIterator>,
+    {
+        let items = items.into_iter();
+        let count = items.len();
+        let mut values = Vec::with_capacity(count);
+        for (index, item) in items.enumerate() {
             values.extend(read(self, &path.item(name, index), item));
         }
-        (values.len() == items.len()).then_some(values)
+        (values.len() == count).then_some(values)
     }
 }
 

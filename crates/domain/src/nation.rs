@@ -48,6 +48,20 @@ pub enum Facts {
     Alerts(OrgCode, Vec<AlertFact>),
 }
 
+impl Facts {
+    /// Adds the keys of the state that these facts touch; some perhaps more than once.
+    pub fn add_keys(&self, keys: &mut Vec<Key>) {
+        match self {
+            Self::Reference(_) => keys.push(Key::Reference),
+            Self::Returns(facts) => keys.extend(facts.iter().map(|fact| Key::Ledger(fact.org()))),
+            Self::Benchmarks(values) => {
+                keys.extend(values.iter().map(|value| Key::Benchmarks(value.marker)));
+            }
+            Self::Alerts(org, _) => keys.push(Key::Alerts(*org)),
+        }
+    }
+}
+
 /// Which state was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -166,36 +180,31 @@ impl Nation {
         self.alerts.iter().map(|(org, book)| (*org, &**book))
     }
 
-    /// Applies the facts of one record and says which keys it touched. Records come in the order of their lane.
-    pub fn apply(&mut self, stamp: Stamp, by: &str, facts: Facts) -> Vec<Key> {
+    /// Applies the facts of one record. Records come in the order of their lane.
+    pub fn apply(&mut self, stamp: Stamp, by: &str, facts: Facts) {
         match facts {
-            Facts::Reference(facts) => {
-                Arc::make_mut(&mut self.reference).apply(stamp, facts);
-                vec![Key::Reference]
+            Facts::Reference(facts) => Arc::make_mut(&mut self.reference).apply(stamp, facts),
+            Facts::Returns(facts) => {
+                for fact in facts {
+                    self.apply_return(stamp, by, fact);
+                }
             }
-            Facts::Returns(facts) => facts
-                .into_iter()
-                .map(|fact| self.apply_return(stamp, by, fact))
-                .collect(),
-            Facts::Benchmarks(values) => values
-                .into_iter()
-                .map(|value| {
-                    let key = Key::Benchmarks(value.marker);
-                    Arc::make_mut(&mut self.benchmarks).apply(stamp, value);
-                    key
-                })
-                .collect(),
+            Facts::Benchmarks(values) => {
+                let benchmarks = Arc::make_mut(&mut self.benchmarks);
+                for value in values {
+                    benchmarks.apply(stamp, value);
+                }
+            }
             Facts::Alerts(org, facts) => {
                 let book = Arc::make_mut(self.alerts.entry(org).or_default());
                 for fact in facts {
                     book.apply(stamp, fact);
                 }
-                vec![Key::Alerts(org)]
             }
         }
     }
 
-    fn apply_return(&mut self, stamp: Stamp, by: &str, fact: ReturnFact) -> Key {
+    fn apply_return(&mut self, stamp: Stamp, by: &str, fact: ReturnFact) {
         let org = fact.org();
         let ledger = Arc::make_mut(self.ledgers.entry(org).or_default());
         match fact {
@@ -225,7 +234,6 @@ impl Nation {
                 precondition,
             } => ledger.apply_scheme(stamp, by, scheme, precondition),
         }
-        Key::Ledger(org)
     }
 
     /// Puts back the state of a key from a checkpoint.

@@ -14,6 +14,7 @@ pub use changes::{Change, changes};
 pub(crate) use history::Alias;
 pub use history::{Decision, History, Precondition, Revision};
 pub use observations::{Column, Observations, PackError, Shape};
+pub(crate) use observations::{Figure, Scaled};
 
 use crate::marker::SeriesKey;
 use crate::{OrgCode, Pence, Period, Quantity, SchemeId};

@@ -95,7 +95,7 @@ impl Feeds {
     }
 
     /// Reports keys that changed. To be called while the state is locked.
-    pub(crate) fn report(&self, keys: &BTreeSet<Key>, cut: &Cut) {
+    pub(crate) fn report(&self, keys: &[Key], cut: &Cut) {
         self.open().each(|pending| {
             pending.keys.extend(keys);
             pending.cut.clone_from(cut);

@@ -3,11 +3,11 @@
 //! A record that cannot be digested parks its key: later records of that key in that topic are counted and kept out, because
 //! they would be decided against a history with a hole. Everybody else goes on. Nothing here reads the log or a store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use qipp_domain::nation::{Facts, Key, Nation, ReturnFact};
+use qipp_domain::nation::{Facts, Key, Nation};
 use qipp_domain::{Cut, Stamp};
 use qipp_eventlog::{Record, Topic};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ fn stamp_of(record: &Record) -> Stamp {
 pub(crate) struct Prepared {
     anchor: Anchor,
     topic: Topic,
-    key: String,
+    key: Bytes,
     outcome: Result<Digestible, String>,
 }
 
@@ -87,26 +87,21 @@ pub(crate) struct Prepared {
 struct Digestible {
     by: String,
     facts: Facts,
-    touches: Vec<Key>,
 }
 
 impl Prepared {
     pub(crate) fn new(record: &Record, decode: Decoder) -> Self {
-        let key = match std::str::from_utf8(&record.key) {
-            Ok(text) => text.to_owned(),
-            Err(_) => record.key.escape_ascii().to_string(),
-        };
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record.key, &record.payload)));
         let outcome = decoded
             .unwrap_or_else(|_| Err("reading it panicked; the message is on standard error".into()))
             .and_then(|(by, facts)| {
-                let touches = touches(record.position.topic, &key, &facts)?;
-                Ok(Digestible { by, facts, touches })
+                check_place(record.position.topic, &record.key, &facts)?;
+                Ok(Digestible { by, facts })
             });
         Self {
             anchor: Anchor::of(record),
             topic: record.position.topic,
-            key,
+            key: record.key.clone(),
             outcome,
         }
     }
@@ -117,29 +112,32 @@ impl Prepared {
     }
 }
 
-/// The keys that the facts touch.
-///
+/// The key of a record as text; escaped where it is none.
+fn text_of(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(text) => text.to_owned(),
+        Err(_) => key.escape_ascii().to_string(),
+    }
+}
+
 /// Facts of another topic, or of another organisation than the record's key, are refused: a key's state may depend on one lane
 /// only, and parking by key isolates only if a record is about its key.
-fn touches(topic: Topic, key: &str, facts: &Facts) -> Result<Vec<Key>, String> {
-    let own = |org: &qipp_domain::OrgCode| match org.as_str() == key {
-        true => Ok(*org),
-        false => Err(format!("it is keyed `{key}` and holds facts of {org}")),
+fn check_place(topic: Topic, key: &[u8], facts: &Facts) -> Result<(), String> {
+    let own = |org: qipp_domain::OrgCode| match org.as_str().as_bytes() == key {
+        true => Ok(()),
+        false => Err(format!(
+            "it is keyed `{}` and holds facts of {org}",
+            text_of(key)
+        )),
     };
     match (topic, facts) {
-        (Topic::Reference, Facts::Reference(_)) => Ok(vec![Key::Reference]),
-        (Topic::Returns, Facts::Returns(facts)) => facts
-            .iter()
-            .map(|fact| match fact {
-                ReturnFact::Return(ret) => own(&ret.org),
-                ReturnFact::Scheme { scheme, .. } => own(&scheme.org),
-            })
-            .map(|org| org.map(Key::Ledger))
-            .collect(),
-        (Topic::Benchmarks, Facts::Benchmarks(values)) => {
-            Ok(values.iter().map(|v| Key::Benchmarks(v.marker)).collect())
+        (Topic::Reference, Facts::Reference(_)) | (Topic::Benchmarks, Facts::Benchmarks(_)) => {
+            Ok(())
         }
-        (Topic::Alerts, Facts::Alerts(org, _)) => Ok(vec![Key::Alerts(own(org)?)]),
+        (Topic::Returns, Facts::Returns(facts)) => {
+            facts.iter().try_for_each(|fact| own(fact.org()))
+        }
+        (Topic::Alerts, Facts::Alerts(org, _)) => own(*org),
         _ => Err(format!("its facts do not belong to {topic}")),
     }
 }
@@ -157,10 +155,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Applies records of one lane in their order and returns the keys that were touched. What was applied before changes
-    /// nothing; gaps between offsets mean nothing.
-    pub(crate) fn apply(&mut self, records: Vec<Prepared>) -> BTreeSet<Key> {
-        let mut touched = BTreeSet::new();
+    /// Applies records of one lane in their order and returns the keys that were touched, each once. What was applied before
+    /// changes nothing; gaps between offsets mean nothing.
+    pub(crate) fn apply(&mut self, records: Vec<Prepared>) -> Vec<Key> {
+        let mut touched = Vec::with_capacity(records.len());
         for record in records {
             let anchor = record.anchor;
             let Stamp { lane, offset, .. } = anchor.stamp;
@@ -172,27 +170,32 @@ impl State {
             self.anchors.insert(lane, anchor);
             self.records += 1;
         }
+        touched.sort_unstable();
+        touched.dedup();
         touched
     }
 
-    fn digest(&mut self, record: Prepared, touched: &mut BTreeSet<Key>) {
-        let place = (record.topic, record.key);
-        if let Some(parked) = self.parked.get_mut(&place) {
+    fn digest(&mut self, record: Prepared, touched: &mut Vec<Key>) {
+        let place = || (record.topic, text_of(&record.key));
+        // Hardly ever is anything parked: only then is the key needed as text.
+        if !self.parked.is_empty()
+            && let Some(parked) = self.parked.get_mut(&place())
+        {
             parked.withheld += 1;
             return;
         }
         let stamp = record.anchor.stamp;
-        let Digestible { by, facts, touches } = match record.outcome {
+        let Digestible { by, facts } = match record.outcome {
             Ok(digestible) => digestible,
-            Err(reason) => return self.park(place, stamp, &reason, false),
+            Err(reason) => return self.park(place(), stamp, &reason, false),
         };
-        touched.extend(touches);
+        facts.add_keys(touched);
         // A record touches the state of its own key only, so what a panic leaves half-done is parked with it.
         let nation = &mut self.nation;
         let applied = catch_unwind(AssertUnwindSafe(|| nation.apply(stamp, &by, facts)));
         if applied.is_err() {
             let reason = "applying it panicked; the message is on standard error";
-            self.park(place, stamp, reason, true);
+            self.park(place(), stamp, reason, true);
         }
     }
 

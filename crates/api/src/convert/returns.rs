@@ -165,13 +165,13 @@ fn milestone_to_proto(milestone: &Milestone) -> wire::Milestone {
 pub(crate) fn read_fact(
     faults: &mut Faults,
     path: &Path<'_>,
-    fact: &wire::ReturnFact,
+    fact: wire::ReturnFact,
 ) -> Option<ReturnFact> {
-    match faults.required(&path.at("fact"), fact.fact.as_ref())? {
+    match faults.required(&path.at("fact"), fact.fact)? {
         Fact::ReturnReceived(received) => {
             let path = path.at("return_received");
             let path = path.at("return");
-            let ret = faults.required(&path, received.r#return.as_ref())?;
+            let ret = faults.required(&path, received.r#return)?;
             read_return(faults, &path, ret).map(ReturnFact::Return)
         }
         Fact::PackedReturnReceived(received) => {
@@ -181,10 +181,11 @@ pub(crate) fn read_fact(
         Fact::SchemeReceived(received) => {
             let path = path.at("scheme_received");
             let path = path.at("scheme");
-            let scheme = faults.required(&path, received.scheme.as_ref())?;
-            let precondition = precondition(&scheme.idempotency_key, scheme.expected_revision);
-            read_scheme(faults, &path, scheme).map(|scheme| ReturnFact::Scheme {
-                scheme,
+            let scheme = faults.required(&path, received.scheme)?;
+            let read = read_scheme(faults, &path, &scheme)?;
+            let precondition = precondition(scheme.idempotency_key, scheme.expected_revision);
+            Some(ReturnFact::Scheme {
+                scheme: read,
                 precondition,
             })
         }
@@ -192,14 +193,17 @@ pub(crate) fn read_fact(
 }
 
 /// How the sender wants a thing to be decided.
-pub(crate) fn precondition(idempotency_key: &str, expected_revision: Option<u32>) -> Precondition {
+pub(crate) fn precondition(
+    idempotency_key: String,
+    expected_revision: Option<u32>,
+) -> Precondition {
     Precondition {
-        idempotency_key: idempotency_key.to_owned(),
+        idempotency_key,
         expected_revision,
     }
 }
 
-fn read_return(faults: &mut Faults, path: &Path<'_>, ret: &wire::Return) -> Option<Return> {
+fn read_return(faults: &mut Faults, path: &Path<'_>, ret: wire::Return) -> Option<Return> {
     let org = faults.org(&path.at("org_code"), &ret.org_code);
     let period = faults.period(&path.at("period"), &ret.period);
     let status = faults.choice(&path.at("status"), ret.status, names::status_from_proto);
@@ -221,14 +225,13 @@ fn read_return(faults: &mut Faults, path: &Path<'_>, ret: &wire::Return) -> Opti
                 .map(|observations| Body::Quality(observations.into()))
         }
     };
-    let (source, narrative) = (ret.source.clone(), ret.narrative.clone());
     let content = ReturnContent {
         status: status?,
-        source,
-        narrative,
+        source: ret.source,
+        narrative: ret.narrative,
         body: body?,
     };
-    let precondition = precondition(&ret.idempotency_key, ret.expected_revision);
+    let precondition = precondition(ret.idempotency_key, ret.expected_revision);
     Some(Return {
         org: org?,
         period: period?,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::reference::TreeGrouping;
-use crate::returns::{Column, Measured, Missing, Observations, Shape, Value};
+use crate::returns::{Column, Figure, Measured, Missing, Observations, Scaled, Shape};
 use crate::{Cut, OrgCode, Period, Quantity, SeriesKey, Stamp};
 
 /// An organisation as columns know it: organisations are numbered in the order in which they first sent figures.
@@ -34,9 +34,9 @@ impl Cell {
         denominator: NONE,
     };
 
-    fn of(value: Value) -> Self {
-        match value {
-            Value::Missing(missing) => {
+    fn of(figure: Figure) -> Self {
+        match figure {
+            Figure::Missing(missing) => {
                 let index = Missing::NAMES.iter().position(|(held, _)| *held == missing);
                 let index = index.and_then(|index| i64::try_from(index).ok());
                 Self {
@@ -44,12 +44,14 @@ impl Cell {
                     denominator: NONE,
                 }
             }
-            Value::Measured(measured) => Self {
-                numerator: measured.numerator.thousandths().max(REASONS),
-                denominator: measured
-                    .denominator
-                    .map_or(NONE, |denominator| denominator.thousandths().max(NONE + 1)),
-            },
+            Figure::Measured(numerator, denominator) => {
+                let thousandths = |number| Quantity::from(number).thousandths();
+                Self {
+                    numerator: thousandths(numerator).max(REASONS),
+                    denominator: denominator
+                        .map_or(NONE, |denominator| thousandths(denominator).max(NONE + 1)),
+                }
+            }
         }
     }
 }
@@ -70,22 +72,27 @@ impl Narrow {
         denominator: u32::MAX,
     };
 
-    fn of(cell: Cell) -> Option<Self> {
-        let whole = |thousandths: i64| {
-            let units = u32::try_from(thousandths / 1000).ok()?;
-            (thousandths % 1000 == 0 && units <= MOST_NARROW).then_some(units)
+    #[inline]
+    fn of(figure: Figure) -> Option<Self> {
+        let whole = |number| match number {
+            Scaled::Units(units) => u32::try_from(units)
+                .ok()
+                .filter(|units| *units <= MOST_NARROW),
+            Scaled::Thousandths(_) => None,
         };
-        let numerator = match cell.numerator {
-            reason if reason < REASONS => u32::MAX - u32::try_from(reason - ABSENT).ok()?,
-            thousandths => whole(thousandths)?,
-        };
-        let denominator = match cell.denominator {
-            NONE => u32::MAX,
-            thousandths => whole(thousandths)?,
-        };
-        Some(Self {
-            numerator,
-            denominator,
+        Some(match figure {
+            Figure::Missing(missing) => Self {
+                numerator: u32::MAX
+                    - u32::try_from(Cell::of(Figure::Missing(missing)).numerator - ABSENT).ok()?,
+                denominator: u32::MAX,
+            },
+            Figure::Measured(numerator, denominator) => Self {
+                numerator: whole(numerator)?,
+                denominator: match denominator {
+                    None => u32::MAX,
+                    Some(denominator) => whole(denominator)?,
+                },
+            },
         })
     }
 
@@ -122,16 +129,24 @@ impl Run {
 
     /// Sets a cell; there are `rows` rows.
     #[inline]
-    fn set(&mut self, row: usize, rows: usize, cell: Cell) {
-        match (&mut *self, Narrow::of(cell)) {
+    fn set(&mut self, row: usize, rows: usize, figure: Figure) {
+        match (&mut *self, Narrow::of(figure)) {
             (Self::Narrow(cells), Some(narrow)) => put(cells, row, rows, narrow, Narrow::EMPTY),
-            (Self::Wide(cells), _) => put(cells, row, rows, cell, Cell::EMPTY),
+            (Self::Wide(cells), _) => put(cells, row, rows, Cell::of(figure), Cell::EMPTY),
             (Self::Narrow(cells), None) => {
                 let mut wide = cells.iter().map(|cell| cell.widened()).collect();
-                put(&mut wide, row, rows, cell, Cell::EMPTY);
+                put(&mut wide, row, rows, Cell::of(figure), Cell::EMPTY);
                 *self = Self::Wide(wide);
             }
         }
+    }
+
+    /// Empties a cell.
+    fn clear(&mut self, row: usize) {
+        match self {
+            Self::Narrow(cells) => cells.get_mut(row).map(|cell| *cell = Narrow::EMPTY),
+            Self::Wide(cells) => cells.get_mut(row).map(|cell| *cell = Cell::EMPTY),
+        };
     }
 
     /// The cells, by row.
@@ -241,11 +256,18 @@ impl ColumnData {
     }
 
     #[inline]
-    fn set(&mut self, org: OrgIndex, period: Period, cell: Cell) {
+    fn set(&mut self, org: OrgIndex, period: Period, figure: Figure) {
         let row = self.row(org);
         let rows = self.organisations.len();
         let month = self.month(period);
-        self.cells[month].set(row, rows, cell);
+        self.cells[month].set(row, rows, figure);
+    }
+
+    /// Takes away what an organisation said of a month.
+    fn clear(&mut self, org: OrgIndex, period: Period) {
+        let row = self.row(org);
+        let month = self.month(period);
+        self.cells[month].clear(row);
     }
 
     /// The place of a month, which is made when there is none yet.
@@ -412,12 +434,12 @@ impl Columns {
             let stale = self.share(&mut held);
             self.remembered.forget(period, &stale);
             for id in stale.iter() {
-                self.columns[*id as usize].set(org, period, Cell::EMPTY);
+                self.columns[*id as usize].clear(org, period);
             }
         }
         self.remembered.forget(period, &ids);
-        for (id, value) in ids.iter().zip(now.values()) {
-            self.columns[*id as usize].set(org, period, Cell::of(value));
+        for (id, figure) in ids.iter().zip(now.scaled()) {
+            self.columns[*id as usize].set(org, period, figure);
         }
     }
 
@@ -533,11 +555,9 @@ impl Columns {
 mod tests {
     use super::*;
 
-    fn measured(numerator: i64, denominator: Option<i64>) -> Value {
-        Value::Measured(Measured {
-            numerator: Quantity::from_thousandths(numerator),
-            denominator: denominator.map(Quantity::from_thousandths),
-        })
+    fn measured(numerator: i64, denominator: Option<i64>) -> Figure {
+        let scaled = |thousandths| Scaled::from(Quantity::from_thousandths(thousandths));
+        Figure::Measured(scaled(numerator), denominator.map(scaled))
     }
 
     #[test]
@@ -549,32 +569,35 @@ mod tests {
             measured(1000, Some(most)),
             measured(most, None),
         ];
-        let reasons = Missing::NAMES.map(|(missing, _)| Value::Missing(missing));
-        let cells = fits.into_iter().chain(reasons).map(Cell::of);
-        for cell in cells.chain([Cell::EMPTY]) {
-            assert_eq!(Narrow::of(cell).map(Narrow::widened), Some(cell));
+        let reasons = Missing::NAMES.map(|(missing, _)| Figure::Missing(missing));
+        for figure in fits.into_iter().chain(reasons) {
+            let narrow = Narrow::of(figure).map(Narrow::widened);
+            assert_eq!(narrow, Some(Cell::of(figure)));
         }
-        for value in [
+        assert_eq!(Narrow::EMPTY.widened(), Cell::EMPTY);
+        for figure in [
             measured(1, None),
             measured(-1000, None),
             measured(most + 1000, None),
             measured(0, Some(500)),
             measured(0, Some(most + 1000)),
         ] {
-            assert_eq!(Narrow::of(Cell::of(value)), None, "{value:?}");
+            assert_eq!(Narrow::of(figure), None, "{figure:?}");
         }
     }
 
     #[test]
     fn a_run_that_widens_keeps_its_cells() {
         let mut run = Run::EMPTY;
-        let reason = Cell::of(Value::Missing(Missing::Suppressed));
-        let (count, share) = (Cell::of(measured(7000, None)), Cell::of(measured(1, None)));
+        let reason = Figure::Missing(Missing::Suppressed);
+        let (count, share) = (measured(7000, None), measured(1, None));
         run.set(2, 4, count);
         run.set(0, 4, reason);
         run.set(3, 4, share);
         run.set(1, 4, count);
         let cells: Vec<Cell> = run.cells().collect();
-        assert_eq!(cells, [reason, count, count, share]);
+        assert_eq!(cells, [reason, count, count, share].map(Cell::of));
+        run.clear(1);
+        assert_eq!(run.cells().nth(1), Some(Cell::EMPTY));
     }
 }

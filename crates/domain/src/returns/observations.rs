@@ -172,6 +172,11 @@ impl Observations {
 
     /// The values, in the order of the shape.
     pub fn values(&self) -> impl Iterator<Item = Value> + '_ {
+        self.scaled().map(Value::from)
+    }
+
+    /// The figures as they are packed, in the order of the shape.
+    pub(crate) fn scaled(&self) -> impl Iterator<Item = Figure> + '_ {
         let mut rest = &*self.figures;
         (0..self.len()).map(move |_| take(&mut rest))
     }
@@ -210,7 +215,7 @@ impl From<Vec<Observation>> for Observations {
         observations.dedup_by_key(|o| o.key);
         let mut figures = Vec::with_capacity(observations.len() * 8);
         let columns = observations.iter().map(|o| {
-            put(&mut figures, o.value);
+            put(&mut figures, o.value.into());
             Column {
                 key: o.key,
                 definition_version: o.definition_version,
@@ -231,40 +236,95 @@ impl FromIterator<Observation> for Observations {
     }
 }
 
-fn put(figures: &mut Vec<u8>, value: Value) {
-    match value {
-        Value::Missing(missing) => {
-            let index = Missing::NAMES.iter().position(|(held, _)| *held == missing);
-            let index = index.and_then(|index| u8::try_from(index).ok());
-            figures.push(index.expect("every reason is listed, and there are few"));
-        }
-        Value::Measured(Measured {
-            numerator,
-            denominator,
-        }) => {
-            let (whole, number) = scaled(numerator);
-            let mut head = if whole { WHOLE_NUMERATOR } else { 0 };
-            match denominator.map(scaled) {
-                None => {
-                    figures.push(head | VALUE);
-                    put_number(figures, number);
-                }
-                Some((whole, denominator)) => {
-                    head |= if whole { WHOLE_DENOMINATOR } else { 0 };
-                    figures.push(head | PARTS);
-                    put_number(figures, number);
-                    put_number(figures, denominator);
-                }
-            }
+/// A figure as it is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// No figure.
+    Missing(Missing),
+    /// Numerator, and denominator where there is one.
+    Measured(Scaled, Option<Scaled>),
+}
+
+/// A number in the largest scale in which it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scaled {
+    /// Whole units.
+    Units(i64),
+    /// Thousandths of a number that is not whole.
+    Thousandths(i64),
+}
+
+impl From<Quantity> for Scaled {
+    #[inline]
+    fn from(quantity: Quantity) -> Self {
+        let thousandths = quantity.thousandths();
+        match thousandths % 1000 {
+            0 => Self::Units(thousandths / 1000),
+            _ => Self::Thousandths(thousandths),
         }
     }
 }
 
-fn scaled(quantity: Quantity) -> (bool, i64) {
-    let thousandths = quantity.thousandths();
-    match thousandths % 1000 {
-        0 => (true, thousandths / 1000),
-        _ => (false, thousandths),
+impl From<Scaled> for Quantity {
+    /// Of packed figures, which were checked, nothing is ever so large that it has to be cut.
+    #[inline]
+    fn from(number: Scaled) -> Self {
+        Self::from_thousandths(match number {
+            Scaled::Units(units) => units.saturating_mul(1000),
+            Scaled::Thousandths(thousandths) => thousandths,
+        })
+    }
+}
+
+impl From<Value> for Figure {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Missing(missing) => Self::Missing(missing),
+            Value::Measured(measured) => Self::Measured(
+                measured.numerator.into(),
+                measured.denominator.map(Scaled::from),
+            ),
+        }
+    }
+}
+
+impl From<Figure> for Value {
+    #[inline]
+    fn from(figure: Figure) -> Self {
+        match figure {
+            Figure::Missing(missing) => Self::Missing(missing),
+            Figure::Measured(numerator, denominator) => Self::Measured(Measured {
+                numerator: numerator.into(),
+                denominator: denominator.map(Quantity::from),
+            }),
+        }
+    }
+}
+
+fn put(figures: &mut Vec<u8>, figure: Figure) {
+    match figure {
+        Figure::Missing(missing) => {
+            let index = Missing::NAMES.iter().position(|(held, _)| *held == missing);
+            let index = index.and_then(|index| u8::try_from(index).ok());
+            figures.push(index.expect("every reason is listed, and there are few"));
+        }
+        Figure::Measured(numerator, None) => {
+            figures.push(VALUE | bit(numerator, WHOLE_NUMERATOR));
+            put_number(figures, numerator);
+        }
+        Figure::Measured(numerator, Some(denominator)) => {
+            let numerator_bit = bit(numerator, WHOLE_NUMERATOR);
+            figures.push(PARTS | numerator_bit | bit(denominator, WHOLE_DENOMINATOR));
+            put_number(figures, numerator);
+            put_number(figures, denominator);
+        }
+    }
+}
+
+fn bit(number: Scaled, whole: u8) -> u8 {
+    match number {
+        Scaled::Units(_) => whole,
+        Scaled::Thousandths(_) => 0,
     }
 }
 
@@ -272,7 +332,8 @@ fn scaled(quantity: Quantity) -> (bool, i64) {
     clippy::cast_possible_truncation,
     reason = "the low seven bits are meant"
 )]
-fn put_number(figures: &mut Vec<u8>, number: i64) {
+fn put_number(figures: &mut Vec<u8>, number: Scaled) {
+    let (Scaled::Units(number) | Scaled::Thousandths(number)) = number;
     let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while rest >= 0x80 {
         figures.push((rest as u8) | 0x80);
@@ -281,42 +342,66 @@ fn put_number(figures: &mut Vec<u8>, number: i64) {
     figures.push(rest as u8);
 }
 
-/// Takes the next value off figures that were checked when they were packed.
+/// Takes the next figure off figures that were checked when they were packed.
 #[inline]
-fn take(rest: &mut &[u8]) -> Value {
-    take_any(rest).unwrap_or(Value::Missing(Missing::NotSubmitted))
+fn take(rest: &mut &[u8]) -> Figure {
+    take_any(rest).unwrap_or(Figure::Missing(Missing::NotSubmitted))
 }
 
 #[inline]
-fn take_any(rest: &mut &[u8]) -> Option<Value> {
+fn take_any(rest: &mut &[u8]) -> Option<Figure> {
     let (&head, tail) = rest.split_first()?;
     *rest = tail;
     if head < VALUE {
         let (missing, _) = Missing::NAMES.get(usize::from(head))?;
-        return Some(Value::Missing(*missing));
+        return Some(Figure::Missing(*missing));
     }
-    let numerator = take_quantity(rest, head & WHOLE_NUMERATOR != 0)?;
+    let numerator = take_scaled(rest, head & WHOLE_NUMERATOR != 0)?;
     let denominator = match head & PARTS {
         0 => None,
-        _ => Some(take_quantity(rest, head & WHOLE_DENOMINATOR != 0)?),
+        _ => Some(take_scaled(rest, head & WHOLE_DENOMINATOR != 0)?),
     };
-    Some(Value::Measured(Measured {
-        numerator,
-        denominator,
-    }))
+    Some(Figure::Measured(numerator, denominator))
 }
 
 #[inline]
-fn take_quantity(rest: &mut &[u8], whole: bool) -> Option<Quantity> {
+fn take_scaled(rest: &mut &[u8], whole: bool) -> Option<Scaled> {
     let number = take_number(rest)?;
-    match whole {
-        true => number.checked_mul(1000).map(Quantity::from_thousandths),
-        false => Some(Quantity::from_thousandths(number)),
-    }
+    Some(match whole {
+        true => Scaled::Units(number),
+        false => Scaled::Thousandths(number),
+    })
 }
 
+/// A number of up to eight bytes is read at once: a rebuild reads hundreds of millions of them.
 #[inline]
 fn take_number(rest: &mut &[u8]) -> Option<i64> {
+    const CONTINUES: u64 = 0x8080_8080_8080_8080;
+    let Some(bytes) = rest.first_chunk() else {
+        return take_number_by_byte(rest);
+    };
+    let word = u64::from_le_bytes(*bytes);
+    let ends = !word & CONTINUES;
+    if ends == 0 {
+        return take_number_by_byte(rest);
+    }
+    let length = ends.trailing_zeros() / 8 + 1;
+    let word = word & (u64::MAX >> (64 - 8 * length));
+    // A longer way to write the same number is not canonical.
+    if length > 1 && word >> (8 * (length - 1)) == 0 {
+        return None;
+    }
+    // Seven bits of each byte, drawn together in pairs, fours and eights.
+    let sevens = word & !CONTINUES;
+    let pairs = (sevens & 0x007f_007f_007f_007f) | ((sevens & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    let all = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
+    *rest = &rest[length as usize..];
+    Some(of_zigzag(all))
+}
+
+/// The end of the figures, and what is longer than eight bytes.
+fn take_number_by_byte(rest: &mut &[u8]) -> Option<i64> {
     let mut zigzag = 0_u64;
     for (index, &byte) in rest.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -325,18 +410,24 @@ fn take_number(rest: &mut &[u8]) -> Option<i64> {
         }
         zigzag |= bits << (7 * index);
         if byte & 0x80 == 0 {
-            // A longer way to write the same number is not canonical.
             if byte == 0 && index > 0 {
                 return None;
             }
             *rest = &rest[index + 1..];
-            return Some((zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed()));
+            return Some(of_zigzag(zigzag));
         }
     }
     None
 }
 
-/// Takes the next value and holds it to the canonical form: no bit that means nothing, no number in thousandths that is whole.
+#[inline]
+fn of_zigzag(zigzag: u64) -> i64 {
+    (zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed())
+}
+
+/// Takes the next figure and holds it to the canonical form: no bit that means nothing, no number in thousandths that is whole, none
+/// that thousandths can't hold.
+#[inline]
 fn take_checked(rest: &mut &[u8]) -> Option<()> {
     let (&head, _) = rest.split_first()?;
     let known = match head {
@@ -344,20 +435,21 @@ fn take_checked(rest: &mut &[u8]) -> Option<()> {
         VALUE..PARTS => head & !(VALUE | WHOLE_NUMERATOR) == 0,
         _ => head & !(PARTS | WHOLE_NUMERATOR | WHOLE_DENOMINATOR) == 0,
     };
-    let value = take_any(rest)?;
-    let canonical = |quantity: Quantity, bit: u8| {
-        let is_whole = quantity.thousandths() % 1000 == 0;
-        is_whole == (head & bit != 0)
-    };
-    let canonical = match value {
-        Value::Missing(_) => true,
-        Value::Measured(m) => {
-            canonical(m.numerator, WHOLE_NUMERATOR)
-                && m.denominator
-                    .is_none_or(|denominator| canonical(denominator, WHOLE_DENOMINATOR))
+    let canonical = match take_any(rest)? {
+        Figure::Missing(_) => true,
+        Figure::Measured(numerator, denominator) => {
+            is_canonical(numerator) && denominator.is_none_or(is_canonical)
         }
     };
     (known && canonical).then_some(())
+}
+
+#[inline]
+fn is_canonical(number: Scaled) -> bool {
+    match number {
+        Scaled::Units(units) => units.checked_mul(1000).is_some(),
+        Scaled::Thousandths(thousandths) => thousandths % 1000 != 0,
+    }
 }
 
 #[cfg(test)]

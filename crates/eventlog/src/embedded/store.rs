@@ -293,7 +293,8 @@ impl Frames {
             return Err(here(Damage("the first piece of a frame is missing")));
         }
         let length = frame::length(start).map_err(here)?;
-        let mut bytes = start.to_vec();
+        let mut bytes = Vec::with_capacity(length.max(start.len()));
+        bytes.extend_from_slice(start);
         for piece in 1.. {
             if bytes.len() >= length {
                 break;

@@ -21,6 +21,8 @@ const MOST_SHAPES: usize = 4_096;
 thread_local! {
     /// Shapes by their bytes. What it returns is what reading the bytes again would return.
     static SHAPES: RefCell<HashMap<Bytes, Arc<Shape>>> = RefCell::default();
+    /// The one that was read last: neighbours in the log mostly have the same shape, and comparing is quicker than hashing.
+    static LAST: RefCell<Option<(Bytes, Arc<Shape>)>> = RefCell::default();
     /// The bytes of shapes. What it returns is what writing the shape again would return.
     static WRITTEN: RefCell<HashMap<Arc<Shape>, Bytes>> = RefCell::default();
 }
@@ -77,7 +79,7 @@ fn shape_to_proto(shape: &Shape) -> wire::Shape {
 pub(super) fn read(
     faults: &mut Faults,
     path: &Path<'_>,
-    ret: &wire::PackedReturn,
+    ret: wire::PackedReturn,
 ) -> Option<Return> {
     let org = faults.org(&path.at("org_code"), &ret.org_code);
     let period = faults.period(&path.at("period"), &ret.period);
@@ -95,22 +97,37 @@ pub(super) fn read(
         period: period?,
         content: ReturnContent {
             status: status?,
-            source: ret.source.clone(),
-            narrative: ret.narrative.clone(),
+            source: ret.source,
+            narrative: ret.narrative,
             body: Body::Quality(observations),
         },
-        precondition: precondition(&ret.idempotency_key, ret.expected_revision),
+        precondition: precondition(ret.idempotency_key, ret.expected_revision),
     })
 }
 
 fn shape_of(faults: &mut Faults, path: &Path<'_>, bytes: &Bytes) -> Option<Arc<Shape>> {
-    if let Some(held) = SHAPES.with_borrow(|shapes| shapes.get(bytes).cloned()) {
-        return Some(held);
+    let last = LAST.with_borrow(|last| {
+        let (held, shape) = last.as_ref()?;
+        (held == bytes).then(|| Arc::clone(shape))
+    });
+    if last.is_some() {
+        return last;
     }
-    let shape = Arc::new(read_shape(faults, path, bytes)?);
-    // A copy: the bytes that came are a part of something larger, which would be kept with them.
-    let key = Bytes::copy_from_slice(bytes);
-    SHAPES.with_borrow_mut(|shapes| remember(shapes, key, Arc::clone(&shape)));
+    let held = SHAPES.with_borrow(|shapes| {
+        let (bytes, shape) = shapes.get_key_value(bytes)?;
+        Some((bytes.clone(), Arc::clone(shape)))
+    });
+    let (bytes, shape) = match held {
+        Some(held) => held,
+        None => {
+            let shape = Arc::new(read_shape(faults, path, bytes)?);
+            // A copy: the bytes that came are a part of something larger, which would be kept with them.
+            let bytes = Bytes::copy_from_slice(bytes);
+            SHAPES.with_borrow_mut(|shapes| remember(shapes, bytes.clone(), Arc::clone(&shape)));
+            (bytes, shape)
+        }
+    };
+    LAST.set(Some((bytes, Arc::clone(&shape))));
     Some(shape)
 }
 
