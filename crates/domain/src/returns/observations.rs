@@ -506,6 +506,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_same_read_at_once_and_byte_by_byte() {
+        let edges = (0..63).flat_map(|bit| [(1_i64 << bit) - 1, 1 << bit, -(1_i64 << bit)]);
+        let edges = edges.chain([i64::MIN, i64::MAX]);
+        for number in edges {
+            let mut written = Vec::new();
+            put_number(&mut written, Scaled::Units(number));
+            let length = written.len();
+            written.extend_from_slice(&[0xff; 8]);
+            let (mut at_once, mut by_byte) = (&written[..], &written[..length]);
+            assert_eq!(take_number(&mut at_once), Some(number));
+            assert_eq!(take_number_by_byte(&mut by_byte), Some(number));
+            assert_eq!((at_once.len(), by_byte.len()), (8, 0), "{number}");
+        }
+        for longer in [&[0x80, 0][..], &[0xff, 0x80, 0]] {
+            let padded = [longer, &[0; 8]].concat();
+            assert_eq!(take_number(&mut &padded[..]), None);
+            assert_eq!(take_number_by_byte(&mut &padded[..]), None);
+        }
+    }
+
+    #[test]
     fn the_order_of_arrival_does_not_matter() {
         let mut turned = every_kind();
         turned.reverse();
