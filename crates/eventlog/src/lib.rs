@@ -31,7 +31,9 @@ mod memory;
 mod observer;
 mod types;
 
-pub use embedded::{EmbeddedConfig, EmbeddedLog, Lost, Restoring, Survey, stored, survey};
+pub use embedded::{
+    EmbeddedConfig, EmbeddedLog, GROWTH_BYTES, Lost, Restoring, Survey, is_log, stored, survey,
+};
 pub use log::{EventLog, RecordStream};
 pub use memory::MemoryLog;
 pub use observer::{Batch, Observer};

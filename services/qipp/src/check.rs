@@ -19,9 +19,9 @@ use tokio::net::TcpListener;
 
 use crate::config::{Entry, LogKind, ServeConfig};
 use crate::exit::{self, Outcome};
-use crate::keys;
-use crate::serve::{decode, open_log};
+use crate::serve::{decode, has_log, open_log};
 use crate::traces;
+use crate::{environment, keys};
 
 /// What was found, in the order in which it was looked at.
 #[derive(Debug, Default)]
@@ -64,6 +64,9 @@ pub(crate) async fn run(config: &ServeConfig, entries: &[Entry]) -> Outcome {
     }
     println!();
     let mut report = Report::default();
+    for what in environment::warnings() {
+        report.add(Verdict::Warning, what);
+    }
     addresses(config, &mut report).await;
     traces_taken(config, &mut report).await;
     if config.log == LogKind::Embedded {
@@ -147,16 +150,19 @@ async fn traces_taken(config: &ServeConfig, report: &mut Report) {
 fn folder(config: &ServeConfig, report: &mut Report) {
     let path = &config.data_dir;
     let shown = path.display();
+    // Where it is not there yet, the nearest folder that is says what a start will find.
+    let held = path.ancestors().find(|folder| folder.exists());
+    let held = held.unwrap_or_else(|| Path::new("."));
+    free_space(config, held, report);
     let Ok(metadata) = std::fs::metadata(path) else {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or_else(|| Path::new("."));
-        match is_writable(parent) {
+        match is_writable(held) {
             Ok(()) => report.add(Verdict::Good, format!("data_dir: {shown} will be made")),
             Err(error) => report.add(
                 Verdict::Wrong,
-                format!("data_dir: {shown} is not there and can't be made: {error}"),
+                format!(
+                    "data_dir: {shown} is not there and can't be made in {}: {error}",
+                    held.display()
+                ),
             ),
         }
         return;
@@ -179,17 +185,29 @@ fn folder(config: &ServeConfig, report: &mut Report) {
             format!("data_dir: others can look into {shown} (mode {mode:o}): chmod 700 {shown}"),
         );
     }
-    if let Ok(disk) = rustix::fs::statvfs(path) {
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let wanted = config.min_free_bytes;
-        if free < wanted {
-            report.add(
-                Verdict::Wrong,
-                format!("min_free_bytes: {free} bytes are free and {wanted} have to be: appends would be refused"),
-            );
-        } else {
-            report.add(Verdict::Good, format!("{free} bytes are free"));
+}
+
+fn free_space(config: &ServeConfig, folder: &Path, report: &mut Report) {
+    let wanted = config.min_free_bytes;
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            if free < wanted {
+                report.add(
+                    Verdict::Wrong,
+                    format!("min_free_bytes: {free} bytes are free and {wanted} have to be: appends would be refused; make room"),
+                );
+            } else {
+                report.add(Verdict::Good, format!("{free} bytes are free"));
+            }
         }
+        Err(error) => report.add(
+            Verdict::Warning,
+            format!(
+                "min_free_bytes: how much is free can't be told of {}: {error}",
+                folder.display()
+            ),
+        ),
     }
 }
 
@@ -202,10 +220,21 @@ fn is_writable(folder: &Path) -> std::io::Result<()> {
 
 /// Opens the log, if there is one, and gives the reference data in it.
 async fn log(config: &ServeConfig, report: &mut Report) -> Option<Arc<Reference>> {
-    // Opening would make an empty one.
-    if config.log == LogKind::Memory || !config.data_dir.join("log/store").is_dir() {
-        report.add(Verdict::Good, "log: a new one will be made");
+    if config.log == LogKind::Memory {
+        report.add(Verdict::Good, "log: a new one will be made, in memory");
         return None;
+    }
+    match has_log(&config.data_dir) {
+        Ok(true) => {}
+        // Opening would make an empty one.
+        Ok(false) => {
+            report.add(Verdict::Good, "log: a new one will be made");
+            return None;
+        }
+        Err(error) => {
+            report.add(Verdict::Wrong, format!("log: {error:#}"));
+            return None;
+        }
     }
     let log = match open_log(config, Arc::new(SystemClock), Arc::new(())).await {
         Ok(log) => log,

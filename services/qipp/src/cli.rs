@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::config::{LogFormat, LogKind, Overrides};
 use crate::exit::{self, Outcome};
 use crate::verbs;
-use crate::{demo, keys};
+use crate::{demo, environment, keys};
 
 /// QIPP Watch: do savings harm quality? Submit returns, query what they say, watch the alerts.
 #[derive(Debug, Parser)]
@@ -165,11 +165,22 @@ fn parse_format(text: &str) -> Result<LogFormat, String> {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // `serve` says it in its log lines.
+    if !matches!(cli.verb, Verb::Serve(_)) {
+        for what in environment::warnings() {
+            eprintln!("warning: {what}");
+        }
+    }
     let outcome = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(run(cli.verb)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli.verb));
+            // Whatever still blocks a thread was given up on: dropping the runtime would wait for it, past every deadline.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(error.into()),
     };
     match outcome {

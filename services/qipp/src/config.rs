@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit::{Failure, USAGE};
 
 pub use layers::Entry;
+pub(crate) use layers::entries;
 
 /// Every default, documented.
 pub const DEFAULTS: &str = include_str!("../default.toml");
@@ -116,6 +117,9 @@ impl Traces {
         }
     }
 }
+
+/// Two segments of the log's store, bytes.
+const LEAST_FREE: u64 = 2 * qipp_eventlog::GROWTH_BYTES;
 
 /// Seconds. Beyond a day a limit is none, and sums of moments and such times have an end.
 const DAY: u64 = 24 * 60 * 60;
@@ -268,6 +272,15 @@ impl ServeConfig {
                 self.operations.max_stalled_seconds,
             ),
         ];
+        let long = times.iter().filter(|(_, value)| *value > DAY);
+        wrong.extend(
+            long.map(|(name, _)| format!("serve.{name} has to be at most {DAY}, which is a day")),
+        );
+        if self.min_free_bytes < LEAST_FREE {
+            wrong.push(format!(
+                "serve.min_free_bytes has to be at least {LEAST_FREE}: the log grows by steps of half of that, and a disk that is full in the middle of one stops it"
+            ));
+        }
         refuse_long(&mut wrong, "", &times);
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
@@ -404,6 +417,16 @@ mod tests {
             "{wrong}"
         );
         assert!(!wrong.contains("idle_seconds"), "{wrong}");
+    }
+
+    #[test]
+    fn a_reserve_that_the_log_could_outgrow_in_one_step_is_refused() {
+        let wrong = load("[serve]\nmin_free_bytes = 1000\n").unwrap_err();
+        assert!(
+            wrong.contains("serve.min_free_bytes") && wrong.contains("16777216"),
+            "{wrong}"
+        );
+        assert!(load("[serve]\nmin_free_bytes = 16777216\n").is_ok());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Keys on one machine: made at the first start, readable by their owner only, found again by the verbs.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -99,6 +101,10 @@ pub(crate) fn add(
     principal: Principal,
     expires: Option<jiff::civil::Date>,
 ) -> anyhow::Result<String> {
+    // A link stays one: what it leads to is written.
+    let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    // Held until the file is written, so that of two keys made at once none is lost.
+    let _alone = lock(folder_of(file))?;
     let mut text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -112,17 +118,57 @@ pub(crate) fn add(
     Ok(key.expose().to_owned())
 }
 
+/// Writes a file whole or not at all: beside its name first, durable, and only then under it. One that is replaced keeps its owner and
+/// permissions, or the service could not read it any more; a new one is for its owner only.
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).write(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("can't write {}", path.display()))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("can't write {}", path.display()))
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = write_beside(&beside, path, text);
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("can't write {}; it is as it was", path.display()))
+}
+
+fn write_beside(beside: &Path, path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(beside)?;
+    if let Ok(held) = std::fs::metadata(path) {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (held.uid(), held.gid()) {
+            fchown(&file, Some(held.uid()), Some(held.gid())).with_context(|| {
+                format!(
+                    "it belongs to user {} and group {}: do this as that user",
+                    held.uid(),
+                    held.gid()
+                )
+            })?;
+        }
+        file.set_permissions(held.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)?;
+    // The new name is durable only once its folder is.
+    Ok(File::open(folder_of(path))?.sync_all()?)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new("."))
+}
+
+/// Waits until nobody else writes keys there.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    locked.with_context(|| format!("can't lock the folder {}", folder.display()))
 }
 
 /// The key that a verb uses: the environment, the file that was named, or the local key of its role.
@@ -177,5 +223,58 @@ pub(crate) fn scope(
         _ => anyhow::bail!(
             "say what the key is for: --org CODE (once or more), --node TREE/CODE, or --nation"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn principal(name: &str) -> Principal {
+        Principal {
+            name: name.to_owned(),
+            role: Role::National,
+            scope: Scope::Nation,
+        }
+    }
+
+    #[test]
+    fn a_key_is_added_in_a_new_file_that_takes_the_place_and_the_permissions_of_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("principals.toml");
+        make_local(folder.path()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        // Whoever reads it meanwhile reads the old one to its end.
+        let before = std::fs::metadata(&file).unwrap();
+        let mut reading = File::open(&file).unwrap();
+        add(&link, principal("another"), None).unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut reading, &mut text).unwrap();
+        assert_eq!(KeyFile::parse(&text).unwrap().len(), 3);
+        let after = std::fs::metadata(&file).unwrap();
+        assert_ne!(after.ino(), before.ino());
+        assert_eq!(after.permissions().mode() & 0o777, 0o640);
+        assert!(link.is_symlink());
+        assert_eq!(KeyFile::read(&file).unwrap().len(), 4);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 5, "nothing is left beside them: {left:?}");
+    }
+
+    #[test]
+    fn of_keys_that_are_made_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("principals.toml");
+        make_local(folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let file = &file;
+                scope.spawn(move || add(file, principal(&format!("key-{number}")), None).unwrap());
+            }
+        });
+        assert_eq!(KeyFile::read(&file).unwrap().len(), 3 + 8);
     }
 }

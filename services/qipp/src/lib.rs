@@ -15,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod demo;
+mod environment;
 pub mod exit;
 mod files;
 mod gauges;

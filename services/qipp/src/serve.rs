@@ -12,7 +12,9 @@ use axum::Router;
 use bytes::Bytes;
 use qipp_access::Authenticator;
 use qipp_api::{DESCRIPTORS, facts};
-use qipp_eventlog::{Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, MemoryLog, Observer};
+use qipp_eventlog::{
+    Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MemoryLog, Observer,
+};
 use qipp_gateway::{GatewayConfig, routes};
 use qipp_projection::{Follower, FollowerConfig, StoreConfig};
 use qipp_serving::admission::Admission;
@@ -20,6 +22,7 @@ use qipp_serving::{Deps, Gate, GateParts, Methods, Metrics};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caught_up;
@@ -161,14 +164,28 @@ impl House {
         format!("http://{}", self.address)
     }
 
-    /// Ends in order: open calls are answered within the grace period, then the fold saves its checkpoint and the log closes.
-    pub async fn stop(mut self) {
-        self.shutdown.cancel();
-        if tokio::time::timeout(self.grace, &mut self.server)
+    /// Ends in order: open calls are answered, then the fold saves its checkpoint and the log closes. All of it within the grace period:
+    /// calls have three quarters of it, so that there is time to save. What is not saved by then costs the next start time, and nothing else.
+    pub async fn stop(self) {
+        let until = Instant::now() + self.grace;
+        if tokio::time::timeout_at(until, self.drain_and_close(until))
             .await
             .is_err()
         {
-            tracing::warn!(grace = ?self.grace, "calls were still open at the end of the grace period; they were cut off");
+            tracing::warn!(
+                "the grace period is over before everything was saved: nothing is lost, and the next start folds more of the log"
+            );
+        }
+    }
+
+    async fn drain_and_close(mut self, until: Instant) {
+        self.shutdown.cancel();
+        let calls_until = until - self.grace / 4;
+        if tokio::time::timeout_at(calls_until, &mut self.server)
+            .await
+            .is_err()
+        {
+            tracing::warn!(grace = ?self.grace, "calls were still open near the end of the grace period; they were cut off");
             self.server.abort();
         }
         if let Err(error) = self.evaluator.await {
@@ -220,7 +237,7 @@ pub async fn open_log(
         return Ok(Arc::new(MemoryLog::new(layout, clock)));
     }
     let path = config.data_dir.join("log");
-    refuse_lost_log(&config.data_dir)?;
+    has_log(&config.data_dir)?;
     let embedded = EmbeddedConfig {
         layout,
         clock,
@@ -232,21 +249,31 @@ pub async fn open_log(
     let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
         .await
         .context("opening the log")?;
-    Ok(Arc::new(opened?))
+    Ok(Arc::new(opened.map_err(with_code)?))
 }
 
+/// The sentence, and the code that never changes, as refusals of calls have it.
+pub(crate) fn with_code(error: LogError) -> anyhow::Error {
+    anyhow::anyhow!("{error} ({})", error.code())
+}
+
+/// Is there a log in the data directory? One that was there and is gone is an error. Opens and changes nothing.
+///
 /// A projection is made of a log: where there is one and no log, the log was lost, and a new one would make a nation without a past.
-fn refuse_lost_log(data_dir: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the log was lost: what is missing, and what to do.
+pub(crate) fn has_log(data_dir: &Path) -> anyhow::Result<bool> {
     let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
-    let is_lost = projection.join("checkpoint").exists() && !log.join("store").exists();
+    let is_there = qipp_eventlog::is_log(&log).map_err(with_code)?;
     anyhow::ensure!(
-        !is_lost,
-        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing,          move {} away",
-        log.display(),
+        is_there || !projection.join("checkpoint").exists(),
+        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing, move {} away",
+        log.join("store").display(),
         projection.display(),
         projection.display()
     );
-    Ok(())
+    Ok(is_there)
 }
 
 /// Every call that there is: the rpcs of the contract, and the addresses of the gateway.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use qipp_api::error::ApiError;
 use qipp_api::json;
 use qipp_api::proto::alerts::v1::{
     ActOnAlertRequest, AlertEvent, AlertFilter, GetAlertRequest, WatchAlertsRequest,
     WatchAlertsResponse,
 };
-use qipp_api::proto::events::v1::{Act, Cut};
+use qipp_api::proto::events::v1::{Act, Cut, Position};
 use qipp_tests::http::Http;
 use qipp_tests::{Sandbox, Who, harm, sse};
 use rand::rngs::StdRng;
@@ -181,6 +182,41 @@ async fn server_sent_events_are_the_same_events_and_go_on_from_the_last_event_id
         .await
         .unwrap();
     assert_eq!(unknown.status().as_u16(), 400);
+}
+
+/// Such a place was given by another log, or by this one before it was restored: waiting there would lose events without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_beyond_the_head_of_the_log_is_refused_and_the_head_itself_is_not() {
+    let sandbox = Sandbox::in_memory().await;
+    let place = |offset| Cut {
+        next: vec![Position {
+            topic: "qipp.alerts.v1".to_owned(),
+            partition: 0,
+            offset,
+        }],
+    };
+    let request = WatchAlertsRequest {
+        from: Some(place(1)),
+        filter: None,
+    };
+    let mut alerts = sandbox.client(Who::National).live_alerts();
+    let refused = alerts.watch_alerts(request).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), &*ApiError::from_status(&refused).reason),
+        (Code::FailedPrecondition, "CUT_BEYOND_HEAD")
+    );
+    let http = Http::new(&sandbox.url(), Some(sandbox.key(Who::National)));
+    let begin = |id: &'static str| {
+        http.request("GET", "/v1/alerts/watch")
+            .header("last-event-id", id)
+            .send()
+    };
+    let refused = begin("alerts.0-1").await.unwrap();
+    assert_eq!(refused.status().as_u16(), 409);
+    let body: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(body["error"]["reason"], "CUT_BEYOND_HEAD", "{body}");
+    assert_eq!(begin("alerts.0-0").await.unwrap().status().as_u16(), 200);
+    watch(&sandbox, Some(place(0))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -167,9 +167,67 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_nation() {
         said.contains("the log is missing") && said.contains("qipp restore"),
         "{said}"
     );
+    let check = ["serve", "--check", "--listen", "127.0.0.1:0"];
+    let (code, found, _) = verb(&data, &check).await;
+    assert!(
+        code == Some(1) && found.contains("WRONG    log: the log is missing"),
+        "{found}"
+    );
+    let (code, _, said) = verb(&data, &["log", "check"]).await;
+    assert!(
+        code == Some(7) && said.contains("the log is missing") && said.contains("qipp restore"),
+        "{said}"
+    );
     assert!(!data.join("log").exists(), "nothing was begun in its place");
     // What was put aside has no such past.
     std::fs::rename(data.join("projection"), data.join("projection.before")).unwrap();
     let house = House::start(&binary(), &data).await;
     house.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_whose_file_is_gone_is_told_with_all_that_was_in_it_and_the_remedy() {
+    let (folder, acknowledged) = stopped().await;
+    let data = folder.path().join("data");
+    std::fs::remove_file(data.join("log/store/db")).unwrap();
+    let (code, found, said) = verb(&data, &["log", "check", "--json"]).await;
+    assert_eq!(code, Some(7), "{found} {said}");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["records"], 0);
+    let is_lost = |at: &qipp_api::proto::events::v1::Position| {
+        found["lost"].as_array().unwrap().iter().any(|lost| {
+            lost["partition"] == at.partition
+                && lost["topic"] == "qipp.returns.v1"
+                && lost["from"] == 0
+                && lost["until"].as_u64().unwrap() > at.offset
+        })
+    };
+    for (_, receipt) in &acknowledged {
+        assert!(is_lost(receipt.position.as_ref().unwrap()), "{found}");
+    }
+    let remark = found["remarks"][0].as_str().unwrap();
+    assert!(
+        remark.contains("log/store/db") && remark.contains("qipp restore"),
+        "{remark}"
+    );
+    let file = folder.path().join("whole.export");
+    let shown = file.display().to_string();
+    let (code, _, said) = verb(&data, &["log", "export", "--to", &shown]).await;
+    assert!(
+        code == Some(7) && said.contains("nothing is whole") && !file.exists(),
+        "{said}"
+    );
+    for check in [&[][..], &["--check"]] {
+        let serve = [&["serve", "--listen", "127.0.0.1:0"], check].concat();
+        let (code, found, said) = verb(&data, &serve).await;
+        let said = found + &said;
+        assert!(
+            code == Some(1) && said.contains("log/store/db") && said.contains("(LOG_CORRUPT)"),
+            "{said}"
+        );
+    }
+    assert!(!data.join("log/store/db").exists(), "nothing was begun");
+    // Where there never was one, there is none.
+    let (code, _, said) = verb(&folder.path().join("nowhere"), &["log", "check"]).await;
+    assert!(code == Some(4) && said.contains("--data-dir"), "{said}");
 }

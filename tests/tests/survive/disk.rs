@@ -35,6 +35,70 @@ async fn below_the_reserve_returns_are_refused_reads_go_on_and_nothing_is_lost()
     house.terminate().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_the_disk_has_no_room_for_is_refused_with_its_code_and_harms_nothing() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let house = House::with_nation(&binary(), &data).await;
+    let mut acknowledged = Vec::new();
+    for number in 0..10 {
+        acknowledged.push((number, house.submit(number).await.unwrap()));
+    }
+    house.terminate().await;
+    let path = data.join("log/store/db");
+    let held = path.metadata().unwrap().len();
+    // A file with a hole that is larger than the disk: what the store would fill up when it is opened.
+    let disk = rustix::fs::statvfs(&data).unwrap();
+    let hole = disk.f_bavail * disk.f_frsize + (1 << 30);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(held + hole).unwrap();
+    for arguments in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["serve", "--listen", "127.0.0.1:0", "--check"],
+    ] {
+        let output = binary().command(&data).args(arguments).output();
+        let output = output.await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("(LOG_STORAGE_FULL)")
+                && said.contains("free some space")
+                && !said.contains("panicked"),
+            "{said}"
+        );
+        assert_eq!(path.metadata().unwrap().len(), held + hole);
+    }
+    file.set_len(held).unwrap();
+    let house = House::start(&binary(), &data).await;
+    all_there(&house, &acknowledged).await;
+    house.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_looks_at_the_disk_of_a_folder_that_is_not_there_yet() {
+    let folder = folder();
+    let data = folder.path().join("not/there/yet");
+    let check = async |variables: &[(&str, &str)]| {
+        let mut check = binary_with(variables).command(&data);
+        check.args(["serve", "--listen", "127.0.0.1:0", "--check"]);
+        let output = check.output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = check(&[("QIPP_SERVE__MIN_FREE_BYTES", "4611686018427387904")]).await;
+    assert!(
+        code == Some(1) && said.contains("WRONG    min_free_bytes"),
+        "{said}"
+    );
+    let (code, said) = check(&[]).await;
+    assert!(
+        code == Some(0) && said.contains("bytes are free") && said.contains("will be made"),
+        "{said}"
+    );
+    assert!(!folder.path().join("not").exists(), "nothing was made");
+}
+
 /// `qipp` whose files may not grow beyond so many KiB: a write that would fails in its middle, as on a disk that has just filled up.
 fn limited(folder: &Path, kib: u32) -> Binary {
     use std::os::unix::fs::PermissionsExt as _;

@@ -113,6 +113,33 @@ async fn a_call_that_never_ends_holds_it_up_for_the_grace_period_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_stuck_calls_nor_a_dead_collector_of_traces_make_it_overrun_its_grace_period() {
+    const GRACE: Duration = Duration::from_secs(4);
+    let folder = folder();
+    // It takes connections and never says a word.
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let binary = binary_with(&[
+        ("QIPP_SERVE__GRACE_SECONDS", "4"),
+        ("QIPP_SERVE__TRACES__ENDPOINT", &endpoint),
+    ]);
+    let house = House::with_nation(&binary, &folder.path().join("data")).await;
+    let mut open = Vec::new();
+    for number in 0..5 {
+        open.push(stuck(&house).await);
+        house.submit(number).await.unwrap();
+    }
+    let data = house.data.clone();
+    let began = Instant::now();
+    house.terminate().await;
+    let took = began.elapsed();
+    // What a busy machine takes to end a process comes on top.
+    assert!(took < GRACE + Duration::from_millis(500), "{took:?}");
+    let said = std::fs::read_to_string(data.with_extension("said")).unwrap();
+    assert!(!said.contains("before everything was saved"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_it_at_once() {
     let folder = folder();
     let patient = binary_with(&[("QIPP_SERVE__GRACE_SECONDS", "600"), ("RUST_LOG", "info")]);

@@ -39,6 +39,9 @@ mod tests;
 mod verify;
 mod writer;
 
+/// The embedded log's file grows by steps of this size, and opening it may take one, bytes.
+pub const GROWTH_BYTES: u64 = store::SEGMENT_BYTES as u64;
+
 pub use config::EmbeddedConfig;
 pub use restore::Restoring;
 pub use survey::{Lost, Survey, survey};
@@ -71,6 +74,16 @@ pub struct EmbeddedLog {
     room_bytes: usize,
     /// Ends when the store is closed and its lock released.
     released: watch::Receiver<()>,
+}
+
+/// Is there a log in this directory? Opens and changes nothing.
+///
+/// # Errors
+/// [`LogError::Corrupt`] when there was one and its data is gone.
+pub fn is_log(directory: impl AsRef<Path>) -> Result<bool, LogError> {
+    let directory = directory.as_ref();
+    store::refuse_if_gone(directory, mark::read(directory).is_some())?;
+    Ok(store::holds_data(directory))
 }
 
 /// What readers and tails need of the log.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::RangeBounds;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,12 @@ use tokio::sync::watch;
 /// quarter: 17 × 64 KiB = 1.1 MiB < 2 MiB. A test watches that no such file ever appears.
 pub(crate) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 const _: () = assert!(17 * (PIECE_BYTES + 64) < SEGMENT_BYTES / 4 - 1024);
+
+/// The file that sled keeps everything in, from the directory of the log.
+pub(crate) const DATA: &str = "store/db";
+
+/// A block of a file system: a segment that lacks less is whole, because sled writes it up to its last byte but one.
+const BLOCK_BYTES: u64 = 4096;
 
 /// How much a scan reads for each visit that it pays to the page that it reads: see [`Frames::tell`].
 const VISIT_BYTES: usize = 8 * 1024;
@@ -63,6 +70,7 @@ impl Store {
         let lock = lock(directory)?;
         let path = directory.join("store");
         remove_unfinished_snapshots(&path).map_err(|e| failed("tidy its store", &e))?;
+        refuse_if_full(directory)?;
         let db = open_sled(directory, &path, cache_bytes)?;
         let data = File::open(path.join("db")).map_err(|e| failed("open its data", &e))?;
         let (_released, released) = watch::channel(());
@@ -243,8 +251,7 @@ impl Store {
 
 impl Medium for Arc<Store> {
     fn free_bytes(&self) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.directory)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        free_bytes(&self.directory)
     }
 
     fn write(&self, batch: sled::Batch) -> Result<(), LogError> {
@@ -374,11 +381,52 @@ fn insert_frame(batch: &mut sled::Batch, base: Position, frame: &[u8]) {
     }
 }
 
+/// Is there data of a log in this directory?
+pub(crate) fn holds_data(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(DATA)).is_ok_and(|held| held.len() > 0)
+}
+
+/// Refuses to open a store on a disk that has no room for it, before anything is touched: sled fills its last segment up when it is opened, would
+/// take what room there is, and fail in the middle.
+fn refuse_if_full(directory: &Path) -> Result<(), LogError> {
+    let asked = "ask how much room the disk has";
+    let held = match std::fs::metadata(directory.join(DATA)) {
+        Ok(held) => (held.len(), held.blocks() * 512),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (0, 0),
+        Err(error) => return Err(failed(asked, &error)),
+    };
+    let needed = room_to_open(held.0, held.1);
+    let free = free_bytes(directory).map_err(|e| failed(asked, &e))?;
+    if free >= needed {
+        return Ok(());
+    }
+    let detail = format!("{free} bytes free, {needed} wanted to open the log");
+    Err(LogError::StorageFull { detail })
+}
+
+/// What opening a store takes, given the length of its data and what of that the disk has already given, bytes. Nothing where the last segment
+/// is whole, so that a log on a full disk can be read.
+fn room_to_open(length: u64, allocated: u64) -> u64 {
+    let segment = SEGMENT_BYTES as u64;
+    let whole = length.max(1).next_multiple_of(segment);
+    match whole.saturating_sub(allocated) {
+        0..=BLOCK_BYTES => 0,
+        gap => gap,
+    }
+}
+
+pub(crate) fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Refuses a log whose data is gone although it was there: sled would begin a new one without a word.
 pub(crate) fn refuse_if_gone(directory: &Path, was_there: bool) -> Result<(), LogError> {
-    let length = std::fs::metadata(directory.join("store/db")).map_or(0, |held| held.len());
-    if was_there && length == 0 {
-        let what = "its file store/db is missing or empty, and it held records before";
+    if was_there && !holds_data(directory) {
+        let what = format!(
+            "its file {} is missing or empty, and it held records before",
+            directory.join(DATA).display()
+        );
         return Err(damaged(what, None));
     }
     Ok(())

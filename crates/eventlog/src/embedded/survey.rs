@@ -11,7 +11,7 @@
 use crate::embedded::frame::{self, FrameHeader};
 use crate::embedded::keys::End;
 use crate::embedded::mark;
-use crate::embedded::store::{Store, damaged, failed, lock};
+use crate::embedded::store::{DATA, Store, damaged, failed, holds_data, lock};
 use crate::embedded::verify::Ends;
 use crate::{Cut, Layout, LogError, Record, Topic};
 use bytes::Bytes;
@@ -66,12 +66,17 @@ pub fn survey(
 ) -> Result<Survey, LogError> {
     let _lock = lock(directory)?;
     let noted = mark::read(directory);
-    let file = File::open(directory.join("store/db")).map_err(|e| failed("open its data", &e))?;
+    if !holds_data(directory) {
+        return nothing_left(directory, noted);
+    }
+    let file = File::open(directory.join(DATA)).map_err(|e| failed("open its data", &e))?;
     let found = search(&file).map_err(|e| failed("search its data", &e))?;
     let copy = directory.join("survey");
     let _ = std::fs::remove_dir_all(&copy);
-    copy_folder(&directory.join("store"), &copy.join("store"))
-        .map_err(|e| failed("copy its store", &e))?;
+    if let Err(error) = copy_folder(&directory.join("store"), &copy.join("store")) {
+        let _ = std::fs::remove_dir_all(&copy);
+        return Err(failed("copy its store", &error));
+    }
     let asked = catch_unwind(AssertUnwindSafe(|| ask(&copy, noted.as_ref().map(|n| n.0))));
     let surveyed = match asked {
         Ok(Ok((store, layout))) => {
@@ -110,6 +115,36 @@ pub fn survey(
     };
     let _ = std::fs::remove_dir_all(&copy);
     surveyed
+}
+
+/// The data is gone as a whole: all that is left to say is what it was.
+fn nothing_left(directory: &Path, noted: Option<(Layout, Ends, u64)>) -> Result<Survey, LogError> {
+    let gone = format!(
+        "{} is missing or empty: nothing can be saved of this log; put the file back, or `qipp restore` a back-up into another folder",
+        directory.join(DATA).display()
+    );
+    let Some((layout, ends, _)) = noted else {
+        return Err(damaged(format!("{gone}; no note says what it held"), None));
+    };
+    let mut cut = Cut::new();
+    let mut lost = Vec::new();
+    for ((topic, partition), end) in ends.into_iter().filter(|(_, end)| end.next > 0) {
+        cut.advance_to(topic, partition, end.next);
+        lost.push(Lost {
+            topic,
+            partition,
+            from: 0,
+            until: end.next,
+            why: "the file that held it is missing".to_owned(),
+        });
+    }
+    Ok(Survey {
+        layout,
+        cut,
+        records: 0,
+        lost,
+        remarks: vec![gone],
+    })
 }
 
 /// Copies a folder with everything below it.

@@ -1,7 +1,7 @@
 //! What only the embedded log can get wrong: damage, a full or failing disk, two owners, another layout.
 
 use crate::embedded::keys::{End, FORMAT_KEY, Format, PieceKey};
-use crate::embedded::store::{Medium, Store};
+use crate::embedded::store::{self, Medium, Store};
 use crate::embedded::survey::copy_folder;
 use crate::embedded::verify::verify;
 use crate::embedded::writer::{Limits, Request, Writer};
@@ -10,6 +10,7 @@ use crate::{
     Appended, Batch, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, Lost,
     MAX_RECORD_BYTES, ManualClock, NewRecord, Observer, Position, Record, Survey, Topic, survey,
 };
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -318,6 +319,46 @@ async fn appends_are_refused_and_reads_served_while_the_disk_is_full() {
     let log = open(&directory).unwrap();
     assert_eq!(log.read(TOPIC, 1, 0, 100).await.unwrap().len(), 10);
     log.close().await;
+}
+
+/// A file with holes takes room when they are filled: as much as a test likes, on any disk.
+#[tokio::test]
+async fn a_disk_without_room_to_open_it_is_refused_before_anything_is_touched() {
+    let directory = five_frames().await;
+    let path = directory.path().join("store/db");
+    let (length, free) = (
+        path.metadata().unwrap().len(),
+        store::free_bytes(directory.path()),
+    );
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(length + free.unwrap() + (1 << 30)).unwrap();
+    let before = path.metadata().unwrap();
+    let error = open(&directory).unwrap_err();
+    assert_eq!(error.code(), "LOG_STORAGE_FULL");
+    assert!(error.to_string().contains("to open the log"), "{error}");
+    let after = path.metadata().unwrap();
+    assert_eq!(
+        (after.len(), after.blocks()),
+        (before.len(), before.blocks())
+    );
+    file.set_len(length).unwrap();
+    let log = open(&directory).unwrap();
+    assert_eq!(log.read(TOPIC, 1, 0, 100).await.unwrap().len(), 10);
+    log.close().await;
+}
+
+#[test]
+fn a_log_is_there_or_not_and_one_whose_data_is_gone_is_an_error() {
+    let directory = TempDir::new().unwrap();
+    assert_eq!(crate::is_log(directory.path()), Ok(false));
+    assert_eq!(crate::is_log(directory.path().join("nowhere")), Ok(false));
+    drop(open(&directory).unwrap());
+    assert_eq!(crate::is_log(directory.path()), Ok(true));
+    std::fs::remove_file(directory.path().join("store/db")).unwrap();
+    assert_eq!(
+        crate::is_log(directory.path()).unwrap_err().code(),
+        "LOG_CORRUPT"
+    );
 }
 
 /// sled never syncs what it puts into files of its own, so nothing durable may ever be there.

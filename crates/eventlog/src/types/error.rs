@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum LogError {
     /// The disk has not enough room. Nothing of the append was kept.
     #[error(
-        "the disk that holds the log is full ({detail}): free some space and send again; what is stored stays readable"
+        "the disk that holds the log is full ({detail}): free some space and try again; nothing that is stored is lost"
     )]
     StorageFull {
         /// What was found.

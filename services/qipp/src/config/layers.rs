@@ -10,10 +10,8 @@ use figment::{Figment, Provider as _};
 use serde::{Deserialize, Serialize};
 
 use super::{DEFAULTS, Overrides, ServeConfig};
+use crate::environment::{ALMOST_ENTRIES, ENTRIES, PREFIX, names, nearest, variable_of};
 use crate::exit::{Failure, USAGE};
-
-/// The prefix of our variables in the environment. Others of ours (QIPP_KEY) are no configuration.
-const VARIABLES: &str = "QIPP_";
 
 /// One entry of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,8 @@ pub(super) fn load(
         let layer = Figment::from(Toml::file_exact(path));
         layers.push((path.display().to_string(), layer));
     }
-    let environment = Env::prefixed(VARIABLES)
+    refuse_almost(names())?;
+    let environment = Env::prefixed(PREFIX)
         .filter(|key| key.starts_with("SERVE__"))
         .split("__");
     layers.push(("environment".to_owned(), Figment::from(environment)));
@@ -85,6 +84,30 @@ pub(super) fn load(
         .extract()
         .map_err(|errors| wrong(errors.into_iter().map(|error| error.to_string())))?;
     Ok((config.serve.checked()?, held.into_values().collect()))
+}
+
+/// Every entry that there is, by its full name.
+pub(crate) fn entries() -> Vec<String> {
+    let defaults = flattened(&Figment::from(Toml::string(DEFAULTS)));
+    defaults.map_or_else(|_| Vec::new(), |entries| entries.into_keys().collect())
+}
+
+/// `QIPP_SERVE_LISTEN` is meant for an entry, and would be passed over: between levels there are two underscores.
+fn refuse_almost(names: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let mut almost: Vec<String> = names
+        .filter(|name| name.starts_with(ALMOST_ENTRIES) && !name.starts_with(ENTRIES))
+        .collect();
+    almost.sort();
+    if almost.is_empty() {
+        return Ok(());
+    }
+    let variables: Vec<String> = entries().iter().map(|name| variable_of(name)).collect();
+    Err(wrong(almost.iter().map(|name| {
+        match nearest(name, variables.iter().map(String::as_str)) {
+            Some(meant) => format!("there is no variable {name}: is {meant} meant, with two underscores between levels?"),
+            None => format!("there is no variable {name}: those of entries begin with {ENTRIES}, with two underscores between levels"),
+        }
+    })))
 }
 
 fn wrong(what: impl IntoIterator<Item = String>) -> Failure {
@@ -136,5 +159,28 @@ fn flatten(prefix: &str, dict: Dict, entries: &mut BTreeMap<String, String>) {
                 entries.insert(name, text.unwrap_or_default());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_almost_an_entry_is_refused_with_the_one_that_was_meant() {
+        let given = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            refuse_almost(names.into_iter()).map_err(|failure| failure.error.to_string())
+        };
+        assert_eq!(
+            given(&["QIPP_SERVE__LISTEN", "QIPP_SERVER", "PATH"]),
+            Ok(())
+        );
+        let wrong = given(&["QIPP_SERVE_LISTEN", "QIPP_SERVE_LIMITS_CALLS"]).unwrap_err();
+        assert!(
+            wrong.contains("QIPP_SERVE_LISTEN: is QIPP_SERVE__LISTEN meant")
+                && wrong.contains("is QIPP_SERVE__LIMITS__CALLS meant"),
+            "{wrong}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::exit::{self, DIFFERENT, Failure, NOT_FOUND, Outcome, UNAVAILABLE};
 use crate::output::line;
+use crate::serve::{has_log, with_code};
 use crate::verbs::backup::file::Writing;
 
 const HELP: &str = "\
@@ -70,17 +71,21 @@ fn look(
     each: impl FnMut(Vec<Record>) -> Result<(), LogError>,
 ) -> Result<Survey, Failure> {
     let path = data_dir.join("log");
-    if !path.is_dir() {
-        let what = format!(
-            "there is no log in {}: name the folder that `qipp serve` keeps its data in, with --data-dir",
-            data_dir.display()
-        );
-        return Err(Failure::new(NOT_FOUND, what));
+    // The survey says more of one that was there and has left a note.
+    if !path.join("ends").is_file() {
+        let is_there = has_log(data_dir).map_err(|error| Failure::new(DIFFERENT, error))?;
+        if !is_there {
+            let what = format!(
+                "there is no log in {}: name the folder that `qipp serve` keeps its data in, with --data-dir",
+                data_dir.display()
+            );
+            return Err(Failure::new(NOT_FOUND, what));
+        }
     }
     survey(&path, each).map_err(|error| match error {
-        error @ LogError::AlreadyOpen { .. } => Failure::new(UNAVAILABLE, error),
-        error @ LogError::Corrupt { .. } => Failure::new(DIFFERENT, error),
-        error => error.into(),
+        error @ LogError::AlreadyOpen { .. } => Failure::new(UNAVAILABLE, with_code(error)),
+        error @ LogError::Corrupt { .. } => Failure::new(DIFFERENT, with_code(error)),
+        error => with_code(error).into(),
     })
 }
 
@@ -88,6 +93,11 @@ fn look(
 fn export(place: &Where, to: &Path) -> Outcome {
     let mut writing = Writing::begin(to)?;
     let before = look(&place.data_dir, |_| Ok(()))?;
+    if before.records == 0 && !before.lost.is_empty() {
+        told(place, &before)?;
+        let what = "nothing is whole, so that there is nothing to export: `qipp restore` a back-up into another folder";
+        return Err(Failure::new(DIFFERENT, what));
+    }
     let mut sequence = 0;
     let mut numbered = |part| {
         sequence += 1;

@@ -21,11 +21,11 @@ use crate::check;
 use crate::cli::ServeArgs;
 use crate::config::{DEFAULTS, LogFormat, LogKind, ServeConfig};
 use crate::exit::{self, Failure, Outcome};
-use crate::keys;
 use crate::serve::House;
 use crate::traces::Traces;
+use crate::{environment, keys};
 
-/// What is left of the grace period is for the last traces, and at least this.
+/// For the last traces when the server has ended by itself.
 const LAST_TRACES: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: ServeArgs) -> Outcome {
@@ -44,6 +44,9 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let (config, _) = loaded?;
     let traces = Traces::start(&config.traces)?;
     start_tracing(config.log_format, "info", traces.as_ref());
+    for what in environment::warnings() {
+        tracing::warn!("{what}");
+    }
     // Before anybody can be answered: who is told to end must never just die of it.
     let mut terminate = signal(SignalKind::terminate())?;
     // Listen before anything else: a port that is taken should not cost a fold.
@@ -79,12 +82,15 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     tracing::info!(
         "shutting down: open calls are being answered; a second signal ends the process at once"
     );
-    let until = Instant::now() + Duration::from_secs(config.grace_seconds);
+    let grace = Duration::from_secs(config.grace_seconds);
+    // The process has to be gone at its end, and not only then begin to go.
+    let until = Instant::now() + grace - grace / 20;
     let ending = async {
         house.stop().await;
         if let Some(traces) = traces {
-            let left = until.saturating_duration_since(Instant::now());
-            traces.end(left.max(LAST_TRACES)).await;
+            traces
+                .end(until.saturating_duration_since(Instant::now()))
+                .await;
         }
     };
     tokio::select! {
