@@ -249,11 +249,11 @@ pub async fn open_log(
     let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
         .await
         .context("opening the log")?;
-    Ok(Arc::new(opened.map_err(with_code)?))
+    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
 }
 
 /// The sentence, and the code that never changes, as refusals of calls have it.
-pub(crate) fn with_code(error: LogError) -> anyhow::Error {
+pub(crate) fn with_code(error: &LogError) -> anyhow::Error {
     anyhow::anyhow!("{error} ({})", error.code())
 }
 
@@ -265,7 +265,7 @@ pub(crate) fn with_code(error: LogError) -> anyhow::Error {
 /// When the log was lost: what is missing, and what to do.
 pub(crate) fn has_log(data_dir: &Path) -> anyhow::Result<bool> {
     let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
-    let is_there = qipp_eventlog::is_log(&log).map_err(with_code)?;
+    let is_there = qipp_eventlog::is_log(&log).map_err(|error| with_code(&error))?;
     anyhow::ensure!(
         is_there || !projection.join("checkpoint").exists(),
         "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing, move {} away",

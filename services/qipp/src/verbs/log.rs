@@ -83,9 +83,9 @@ fn look(
         }
     }
     survey(&path, each).map_err(|error| match error {
-        error @ LogError::AlreadyOpen { .. } => Failure::new(UNAVAILABLE, with_code(error)),
-        error @ LogError::Corrupt { .. } => Failure::new(DIFFERENT, with_code(error)),
-        error => with_code(error).into(),
+        error @ LogError::AlreadyOpen { .. } => Failure::new(UNAVAILABLE, with_code(&error)),
+        error @ LogError::Corrupt { .. } => Failure::new(DIFFERENT, with_code(&error)),
+        error => with_code(&error).into(),
     })
 }
 
