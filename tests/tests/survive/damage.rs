@@ -187,7 +187,7 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_nation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_whose_file_is_gone_is_told_with_all_that_was_in_it_and_the_remedy() {
-    let (folder, acknowledged) = stopped().await;
+    let (folder, acknowledged) = stopped(60).await;
     let data = folder.path().join("data");
     std::fs::remove_file(data.join("log/store/db")).unwrap();
     let (code, found, said) = verb(&data, &["log", "check", "--json"]).await;

@@ -6,7 +6,7 @@ use qipp_api::error::ApiError;
 use qipp_tests::survive::process::Binary;
 use tonic::Code;
 
-use crate::house::{House, all_there, binary, binary_with, stopped};
+use crate::house::{House, all_there, binary, binary_with, folder, stopped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn below_the_reserve_returns_are_refused_reads_go_on_and_nothing_is_lost() {
@@ -37,14 +37,8 @@ async fn below_the_reserve_returns_are_refused_reads_go_on_and_nothing_is_lost()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_the_disk_has_no_room_for_is_refused_with_its_code_and_harms_nothing() {
-    let folder = folder();
+    let (folder, acknowledged) = stopped(10).await;
     let data = folder.path().join("data");
-    let house = House::with_nation(&binary(), &data).await;
-    let mut acknowledged = Vec::new();
-    for number in 0..10 {
-        acknowledged.push((number, house.submit(number).await.unwrap()));
-    }
-    house.terminate().await;
     let path = data.join("log/store/db");
     let held = path.metadata().unwrap().len();
     // A file with a hole that is larger than the disk: what the store would fill up when it is opened.
