@@ -74,7 +74,7 @@ enum Verb {
     Serve(ServeArgs),
     /// Load real published data and a simulated part through the public API, and show what the house makes of it.
     Demo(demo::DemoArgs),
-    /// Record reference data: organisations, trees, markers, deadlines, from files.
+    /// Record reference data and schemes from files: organisations, trees, markers, deadlines, obligations.
     Register(verbs::register::RegisterArgs),
     /// Submit returns from a file.
     Submit(verbs::submit::SubmitArgs),

@@ -4,7 +4,10 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::ValueEnum;
+use prost::Message;
+use qipp_api::error::ApiError;
 use qipp_api::files;
+use qipp_api::json::from_json_text;
 use qipp_api::proto::events::v1::Return;
 use qipp_api::proto::intake::v1::Problem as WireProblem;
 use qipp_domain::validate::Problem;
@@ -75,12 +78,49 @@ pub(crate) fn returns(
     }
 }
 
+/// The messages of a file of JSON, one in a line; empty lines are passed over. `message` is the full name in the contract.
+///
+/// # Errors
+/// All faults of the file, each with its line.
+pub(crate) fn json_lines<M: Message + Default>(
+    path: &Path,
+    message: &str,
+) -> Result<Vec<M>, Failure> {
+    let bytes = read(path)?;
+    let (mut messages, mut faults) = (Vec::new(), Vec::new());
+    for (number, line) in (1_u32..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match from_json_text(message, line) {
+            Ok(bytes) => messages.push(M::decode(bytes)?),
+            Err(wrong) => faults.extend(ApiError::from(wrong).problems.into_iter().map(|p| {
+                format!(
+                    "  {} in line {number}, {}: {}",
+                    p.code, p.field, p.description
+                )
+            })),
+        }
+    }
+    if faults.is_empty() && !messages.is_empty() {
+        return Ok(messages);
+    }
+    if faults.is_empty() {
+        faults.push("  there is nothing in it: write one JSON object a line".to_owned());
+    }
+    Err(refused(path, &faults))
+}
+
 /// All faults of a file as one failure.
 pub(crate) fn faults(path: &Path, problems: &[Problem]) -> Failure {
     let lines: Vec<String> = problems
         .iter()
         .map(|p| format!("  {} at {}: {}", p.code, p.field, p.description))
         .collect();
+    refused(path, &lines)
+}
+
+fn refused(path: &Path, lines: &[String]) -> Failure {
     let what = format!(
         "{} was refused, and nothing of it was sent:\n{}",
         path.display(),

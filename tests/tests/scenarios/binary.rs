@@ -238,6 +238,85 @@ fn published(row: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadlines_obligations_and_schemes_go_in_by_lines_of_json_and_are_asked_for() {
+    let folder = folder();
+    let served = Served::start(folder.path()).await;
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let facts = write(
+        "facts.jsonl",
+        r#"{"organisationRecorded": {"orgCode": "RA1", "name": "A trust", "kind": "trust"}}
+
+{"deadlineSet": {"dataset": "DATASET_QUALITY", "period": "2012-04", "due": "2012-05-18"}}
+{"obligationSet": {"orgCode": "RA1", "dataset": "DATASET_SAVINGS", "from": "2012-04"}}
+"#,
+    );
+    let scheme = write(
+        "schemes.jsonl",
+        r#"{"orgCode": "RA1", "schemeId": "THEATRES", "title": "Fewer cancelled lists", "category": "SCHEME_CATEGORY_CLINICAL_PRODUCTIVITY", "start": "2012-04", "plannedPence": ["12000000"], "fullYearEffectPence": "150000000", "recurrent": true}"#,
+    );
+    let counts = async |arguments: &[&str]| {
+        let told = served.json(arguments).await.pop().unwrap();
+        (told["recorded"].as_u64(), told["unchanged"].as_u64())
+    };
+    for (arguments, expected) in [
+        (&["register", "facts", &facts, "--dry-run"][..], (3, 0)),
+        (&["register", "facts", &facts], (3, 0)),
+        (&["register", "facts", &facts], (0, 3)),
+        (&["register", "schemes", &scheme, "--dry-run"], (1, 0)),
+        (&["register", "schemes", &scheme], (1, 0)),
+        (&["register", "schemes", &scheme], (0, 1)),
+    ] {
+        let (recorded, unchanged) = expected;
+        assert_eq!(
+            counts(arguments).await,
+            (Some(recorded), Some(unchanged)),
+            "{arguments:?}"
+        );
+    }
+    let text = async |arguments: &[&str]| {
+        let output = served.run(arguments).await;
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let deadlines = text(&["query", "deadlines"]).await;
+    assert!(
+        deadlines.contains("2012-04") && deadlines.contains("2012-05-18"),
+        "{deadlines}"
+    );
+    let organisation = text(&["query", "organisation", "RA1"]).await;
+    assert!(organisation.contains("owes savings"), "{organisation}");
+    assert!(
+        text(&["query", "schemes", "RA1"])
+            .await
+            .contains("THEATRES")
+    );
+
+    let wrong = write(
+        "wrong.jsonl",
+        "{\"deadlineSet\": {\"dataset\": \"DATASET_QUALITY\", \"deu\": \"2012-05-18\"}}\n{\n",
+    );
+    let refused = served.run(&["register", "facts", &wrong]).await;
+    let said = errors(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("UNKNOWN_FIELD in line 1") && said.contains("BAD_JSON in line 2"),
+        "{said}"
+    );
+    let unknown = write(
+        "unknown.jsonl",
+        r#"{"orgCode": "RZ9", "schemeId": "THEATRES", "title": "x", "category": "SCHEME_CATEGORY_CLINICAL_PRODUCTIVITY", "start": "2012-04", "plannedPence": ["1"], "fullYearEffectPence": "1"}"#,
+    );
+    let refused = served.run(&["register", "schemes", &unknown]).await;
+    let said = errors(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("RZ9 THEATRES"), "{said}");
+    assert_eq!(served.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exit_codes_tell_a_script_what_went_wrong() {
     let folder = folder();
     let served = Served::start(folder.path()).await;

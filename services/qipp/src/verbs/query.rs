@@ -83,6 +83,8 @@ enum What {
     Nodes(reference::NodesArgs),
     /// The marker catalogue: every version of every definition.
     Markers,
+    /// When returns are due, where a day other than the usual one was set. What an organisation owes: `qipp query organisation`.
+    Deadlines(reference::DeadlinesArgs),
     /// National values of a marker, month by month.
     Benchmarks(alerts::BenchmarksArgs),
     /// What is running: how far it has folded, counts, and what is parked.
@@ -136,6 +138,7 @@ async fn answer(asker: &Asker, what: What) -> Result<(), Failure> {
         What::Trees => reference::trees(asker).await,
         What::Nodes(args) => reference::nodes(asker, args).await,
         What::Markers => reference::markers(asker).await,
+        What::Deadlines(args) => reference::deadlines(asker, args).await,
         What::Benchmarks(args) => alerts::benchmarks(asker, args).await,
         What::Status(args) => status::status(asker, args).await,
     }
@@ -244,6 +247,7 @@ answers! {
     registry_wire::ListTreesResponse, "registry";
     registry_wire::ListTreeNodesResponse, "registry", next_page_token;
     registry_wire::ListMarkersResponse, "registry", next_page_token;
+    registry_wire::ListDeadlinesResponse, "registry";
 }
 
 /// A cut as the verbs print it.

@@ -1,12 +1,13 @@
 //! `qipp register`: reference data from files, in batches, parents first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use qipp_access::Role;
 use qipp_api::files::{self as formats, MAX_FACTS_PER_CALL, RttTree};
-use qipp_api::proto::events::v1::ReferenceFact;
+use qipp_api::proto::events::v1::{ReferenceFact, Scheme};
+use qipp_api::proto::intake::v1::{Decision, SubmitSchemeRequest};
 use qipp_api::proto::registry::v1::{ListOrganisationsRequest, RecordFactsRequest};
 use qipp_domain::OrgCode;
 
@@ -16,7 +17,7 @@ use crate::exit::{self, Failure, Outcome};
 use crate::files;
 use crate::verbs::submit::progress;
 
-/// Record reference data from files. What is known already is left as it is, so running it again is harmless.
+/// Record reference data and schemes from files. What is known already is left as it is, so running it again is harmless.
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
     #[command(subcommand)]
@@ -30,6 +31,19 @@ pub(crate) struct RegisterArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    #[command(flatten)]
+    Facts(Facts),
+    /// Schemes of savings, a line of JSON each (qipp.events.v1.Scheme), with the key of somebody who submits.
+    #[command(after_help = SCHEMES)]
+    Schemes {
+        /// File with lines of JSON, plain or gzipped.
+        file: PathBuf,
+    },
+}
+
+/// Reference facts, by the kind of their file.
+#[derive(Debug, Subcommand)]
+enum Facts {
     /// Marker catalogues (data/markers.csv and data/markers_supplementary.csv): one or more files.
     Markers {
         /// CSV files, plain or gzipped.
@@ -53,7 +67,22 @@ enum What {
     },
     /// Organisations and tree of a published referral-to-treatment file, any year's.
     Rtt(RttArgs),
+    /// Reference facts of any kind, a line of JSON each (qipp.events.v1.ReferenceFact): deadlines, obligations, communities, rule sets, …
+    #[command(after_help = FACTS)]
+    Facts {
+        /// File with lines of JSON, plain or gzipped.
+        file: PathBuf,
+    },
 }
+
+const FACTS: &str = r#"Examples of lines (all fields: proto/qipp/events/v1/reference.proto):
+  {"deadlineSet": {"dataset": "DATASET_QUALITY", "period": "2012-04", "due": "2012-05-18"}}
+  {"obligationSet": {"orgCode": "RJ1", "dataset": "DATASET_SAVINGS", "from": "2012-04"}}"#;
+
+const SCHEMES: &str = r#"Example of a line (all fields: proto/qipp/events/v1/returns.proto):
+  {"orgCode": "RJ1", "schemeId": "THEATRES", "title": "Fewer cancelled lists", "category": "SCHEME_CATEGORY_CLINICAL_PRODUCTIVITY",
+   "start": "2012-04", "plannedPence": ["12000000", "12500000"], "fullYearEffectPence": "150000000", "recurrent": true}
+on one line. A scheme that is known already is amended; a line that is sent again changes nothing."#;
 
 /// What an RTT file can't say about its tree.
 #[derive(Debug, Args)]
@@ -81,9 +110,15 @@ pub(crate) struct RttArgs {
 }
 
 pub(crate) async fn run(args: RegisterArgs) -> Outcome {
-    let client = args.reach.client(Role::Operator)?;
-    let facts = facts(&args, &client).await?;
-    let (recorded, unchanged) = record(&client, &args.reach.server, facts, args.dry_run).await?;
+    let (what, (recorded, unchanged)) = match &args.what {
+        What::Schemes { file } => ("schemes", schemes(&args, file).await?),
+        What::Facts(from) => {
+            let client = args.reach.client(Role::Operator)?;
+            let facts = facts(from, &client, &args.reach.server).await?;
+            let recorded = record(&client, &args.reach.server, facts, args.dry_run).await?;
+            ("facts", recorded)
+        }
+    };
     let how = if args.dry_run {
         "Dry run, nothing was written"
     } else {
@@ -95,14 +130,14 @@ pub(crate) async fn run(args: RegisterArgs) -> Outcome {
             serde_json::json!({ "recorded": recorded, "unchanged": unchanged, "dryRun": args.dry_run })
         );
     } else {
-        println!("{how}: {recorded} facts recorded, {unchanged} known already.");
+        println!("{how}: {recorded} {what} recorded, {unchanged} known already.");
     }
     Ok(exit::OK)
 }
 
-async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact>, Failure> {
-    match &args.what {
-        What::Markers { files: paths } => {
+async fn facts(from: &Facts, client: &Client, server: &str) -> Result<Vec<ReferenceFact>, Failure> {
+    match from {
+        Facts::Markers { files: paths } => {
             let contents: Vec<Vec<u8>> = paths
                 .iter()
                 .map(|path| files::read(path))
@@ -111,18 +146,18 @@ async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact
             let named = paths.first().cloned().unwrap_or_default();
             formats::markers(&slices).map_err(|problems| files::faults(&named, &problems))
         }
-        What::PctSha { file } => {
+        Facts::PctSha { file } => {
             formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p))
         }
-        What::Trusts { file } => {
-            let known = known_codes(client, &args.reach.server).await?;
+        Facts::Trusts { file } => {
+            let known = known_codes(client, server).await?;
             formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
         }
-        What::Succession { file } => {
-            let known = known_codes(client, &args.reach.server).await?;
+        Facts::Succession { file } => {
+            let known = known_codes(client, server).await?;
             formats::succession(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
         }
-        What::Rtt(rtt) => {
+        Facts::Rtt(rtt) => {
             let options = RttTree {
                 tree: &rtt.tree,
                 title: &rtt.title,
@@ -135,7 +170,44 @@ async fn facts(args: &RegisterArgs, client: &Client) -> Result<Vec<ReferenceFact
             formats::rtt_reference(&files::read(&rtt.file)?, &options)
                 .map_err(|p| files::faults(&rtt.file, &p))
         }
+        Facts::Facts { file } => files::json_lines(file, "qipp.events.v1.ReferenceFact"),
     }
+}
+
+/// Submits the schemes of a file one by one, and says how many were new or amended and how many known.
+async fn schemes(args: &RegisterArgs, file: &Path) -> Result<(u64, u64), Failure> {
+    let schemes: Vec<Scheme> = files::json_lines(file, "qipp.events.v1.Scheme")?;
+    let client = args.reach.client(Role::Submitter)?;
+    let bar = progress(schemes.len(), "schemes");
+    let (mut recorded, mut unchanged) = (0, 0);
+    for scheme in schemes {
+        let name = format!("{} {}", scheme.org_code, scheme.scheme_id);
+        let request = SubmitSchemeRequest {
+            scheme: Some(scheme),
+            validate_only: args.dry_run,
+        };
+        let refused = |failure: Failure| Failure {
+            error: failure.error.context(format!(
+                "the scheme {name} was refused; {} before it stand",
+                recorded + unchanged
+            )),
+            ..failure
+        };
+        let answer = client.intake().submit_scheme(request).await;
+        let answer = answer.map_err(|status| refused(unreachable(&args.reach.server, &status)))?;
+        let receipt = answer.into_inner().receipt.unwrap_or_default();
+        match receipt.decision() {
+            Decision::Accepted => recorded += 1,
+            Decision::Repeat => unchanged += 1,
+            Decision::Conflict | Decision::KeyReused | Decision::Unspecified => {
+                let what = format!("its current revision is {}", receipt.revision);
+                return Err(refused(Failure::new(exit::REFUSED, what)));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok((recorded, unchanged))
 }
 
 /// Every organisation that the service knows.

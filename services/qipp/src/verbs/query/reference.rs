@@ -1,13 +1,13 @@
-//! Reference data: organisations, trees and markers.
+//! Reference data: organisations, trees, markers and deadlines.
 
 use clap::Args;
 use jiff::civil::Date;
 use qipp_api::proto::events::v1::{Dataset, MarkerDefined};
 use qipp_api::proto::registry::v1::{
-    GetOrganisationRequest, GetOrganisationResponse, ListMarkersRequest, ListOrganisationsRequest,
-    ListTreeNodesRequest, ListTreesRequest, Organisation,
+    GetOrganisationRequest, GetOrganisationResponse, ListDeadlinesRequest, ListMarkersRequest,
+    ListOrganisationsRequest, ListTreeNodesRequest, ListTreesRequest, Organisation,
 };
-use qipp_domain::{OrgCode, Slug};
+use qipp_domain::{OrgCode, Period, Slug};
 
 use super::{Asker, PAGE, text};
 use crate::exit::Failure;
@@ -216,4 +216,36 @@ fn marker_row(marker: &MarkerDefined) -> Vec<String> {
         marker.standard.clone(),
         marker.name.clone(),
     ]
+}
+
+/// Arguments of `qipp query deadlines`.
+#[derive(Debug, Args)]
+pub(crate) struct DeadlinesArgs {
+    /// First month, YYYY-MM.
+    #[arg(long)]
+    from: Option<Period>,
+    /// Last month, YYYY-MM.
+    #[arg(long)]
+    to: Option<Period>,
+}
+
+pub(super) async fn deadlines(asker: &Asker, args: DeadlinesArgs) -> Result<(), Failure> {
+    let request = ListDeadlinesRequest {
+        read: asker.read.clone(),
+        from: text(args.from),
+        to: text(args.to),
+    };
+    let answer = asker.client.registry().list_deadlines(request).await;
+    let Some(answer) = asker.answer(answer)? else {
+        return Ok(());
+    };
+    let mut table = Table::new(&["month", "dataset", "due"]);
+    for deadline in answer.deadlines {
+        table.row(vec![
+            deadline.period.clone(),
+            word(deadline.dataset().as_str_name(), "DATASET_"),
+            deadline.due,
+        ]);
+    }
+    table.show()
 }
