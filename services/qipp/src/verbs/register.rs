@@ -32,7 +32,7 @@ pub(crate) struct RegisterArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     #[command(flatten)]
-    Facts(Facts),
+    Reference(ReferenceFile),
     /// Schemes of savings, a line of JSON each (qipp.events.v1.Scheme), with the key of somebody who submits.
     #[command(after_help = SCHEMES)]
     Schemes {
@@ -43,7 +43,7 @@ enum What {
 
 /// Reference facts, by the kind of their file.
 #[derive(Debug, Subcommand)]
-enum Facts {
+enum ReferenceFile {
     /// Marker catalogues (data/markers.csv and data/markers_supplementary.csv): one or more files.
     Markers {
         /// CSV files, plain or gzipped.
@@ -112,7 +112,7 @@ pub(crate) struct RttArgs {
 pub(crate) async fn run(args: RegisterArgs) -> Outcome {
     let (what, (recorded, unchanged)) = match &args.what {
         What::Schemes { file } => ("schemes", schemes(&args, file).await?),
-        What::Facts(from) => {
+        What::Reference(from) => {
             let client = args.reach.client(Role::Operator)?;
             let facts = facts(from, &client, &args.reach.server).await?;
             let recorded = record(&client, &args.reach.server, facts, args.dry_run).await?;
@@ -135,9 +135,13 @@ pub(crate) async fn run(args: RegisterArgs) -> Outcome {
     Ok(exit::OK)
 }
 
-async fn facts(from: &Facts, client: &Client, server: &str) -> Result<Vec<ReferenceFact>, Failure> {
+async fn facts(
+    from: &ReferenceFile,
+    client: &Client,
+    server: &str,
+) -> Result<Vec<ReferenceFact>, Failure> {
     match from {
-        Facts::Markers { files: paths } => {
+        ReferenceFile::Markers { files: paths } => {
             let contents: Vec<Vec<u8>> = paths
                 .iter()
                 .map(|path| files::read(path))
@@ -146,18 +150,18 @@ async fn facts(from: &Facts, client: &Client, server: &str) -> Result<Vec<Refere
             let named = paths.first().cloned().unwrap_or_default();
             formats::markers(&slices).map_err(|problems| files::faults(&named, &problems))
         }
-        Facts::PctSha { file } => {
+        ReferenceFile::PctSha { file } => {
             formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p))
         }
-        Facts::Trusts { file } => {
+        ReferenceFile::Trusts { file } => {
             let known = known_codes(client, server).await?;
             formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
         }
-        Facts::Succession { file } => {
+        ReferenceFile::Succession { file } => {
             let known = known_codes(client, server).await?;
             formats::succession(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
         }
-        Facts::Rtt(rtt) => {
+        ReferenceFile::Rtt(rtt) => {
             let options = RttTree {
                 tree: &rtt.tree,
                 title: &rtt.title,
@@ -170,7 +174,7 @@ async fn facts(from: &Facts, client: &Client, server: &str) -> Result<Vec<Refere
             formats::rtt_reference(&files::read(&rtt.file)?, &options)
                 .map_err(|p| files::faults(&rtt.file, &p))
         }
-        Facts::Facts { file } => files::json_lines(file, "qipp.events.v1.ReferenceFact"),
+        ReferenceFile::Facts { file } => files::json_lines(file, "qipp.events.v1.ReferenceFact"),
     }
 }
 
