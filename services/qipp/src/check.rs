@@ -90,7 +90,9 @@ pub(crate) async fn run(config: &ServeConfig, entries: &[Entry]) -> Outcome {
         println!("\nIt would start; {warnings} warnings. Nothing was started.");
         return Ok(exit::OK);
     }
-    println!("\nIt would not start: {wrong} things are wrong; {warnings} warnings.");
+    println!(
+        "\nIt would not start, or not take returns: {wrong} things are wrong; {warnings} warnings."
+    );
     Ok(exit::FAILED)
 }
 

@@ -389,18 +389,25 @@ pub(crate) fn holds_data(directory: &Path) -> bool {
 /// Refuses to open a store on a disk that has no room for it, before anything is touched: sled fills its last segment up when it is opened, would
 /// take what room there is, and fail in the middle.
 fn refuse_if_full(directory: &Path) -> Result<(), LogError> {
-    let asked = "ask how much room the disk has";
     let held = match std::fs::metadata(directory.join(DATA)) {
         Ok(held) => (held.len(), held.blocks() * 512),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (0, 0),
-        Err(error) => return Err(failed(asked, &error)),
+        Err(error) => return Err(failed("look at its data", &error)),
     };
-    let needed = room_to_open(held.0, held.1);
-    let free = free_bytes(directory).map_err(|e| failed(asked, &e))?;
+    refuse_without_room(directory, room_to_open(held.0, held.1), "to open the log")
+}
+
+/// Refuses what the disk of a directory has no room for.
+pub(crate) fn refuse_without_room(
+    directory: &Path,
+    needed: u64,
+    what: &str,
+) -> Result<(), LogError> {
+    let free = free_bytes(directory).map_err(|e| failed("ask how much room the disk has", &e))?;
     if free >= needed {
         return Ok(());
     }
-    let detail = format!("{free} bytes free, {needed} wanted to open the log");
+    let detail = format!("{free} bytes free, {needed} wanted {what}");
     Err(LogError::StorageFull { detail })
 }
 

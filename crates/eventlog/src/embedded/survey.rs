@@ -11,7 +11,9 @@
 use crate::embedded::frame::{self, FrameHeader};
 use crate::embedded::keys::End;
 use crate::embedded::mark;
-use crate::embedded::store::{DATA, Store, damaged, failed, holds_data, lock};
+use crate::embedded::store::{
+    DATA, SEGMENT_BYTES, Store, damaged, failed, holds_data, lock, refuse_without_room,
+};
 use crate::embedded::verify::Ends;
 use crate::{Cut, Layout, LogError, Record, Topic};
 use bytes::Bytes;
@@ -70,6 +72,10 @@ pub fn survey(
         return nothing_left(directory, noted);
     }
     let file = File::open(directory.join(DATA)).map_err(|e| failed("open its data", &e))?;
+    let length = file.metadata().map_err(|e| failed("open its data", &e))?;
+    // Opening the copy fills its last segment up.
+    let needed = length.len().next_multiple_of(SEGMENT_BYTES as u64);
+    refuse_without_room(directory, needed, "for a copy of its store, in its folder")?;
     let found = search(&file).map_err(|e| failed("search its data", &e))?;
     let copy = directory.join("survey");
     let _ = std::fs::remove_dir_all(&copy);

@@ -336,6 +336,9 @@ async fn a_disk_without_room_to_open_it_is_refused_before_anything_is_touched() 
     let error = open(&directory).unwrap_err();
     assert_eq!(error.code(), "LOG_STORAGE_FULL");
     assert!(error.to_string().contains("to open the log"), "{error}");
+    let error = survey(directory.path(), |_| Ok(())).unwrap_err();
+    assert_eq!(error.code(), "LOG_STORAGE_FULL");
+    assert!(error.to_string().contains("for a copy"), "{error}");
     let after = path.metadata().unwrap();
     assert_eq!(
         (after.len(), after.blocks()),
