@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qipp_api::error;
 use qipp_api::files::{
     self, MAX_BYTES, MAX_CELL_BYTES, MAX_PROBLEMS, MAX_ROWS, Read, RollUpLevel, RttTree, ae_weekly,
     markers, pct_sha_2010, quality, rtt, rtt_reference, rtt_rollup_csv, savings, succession,
@@ -94,6 +95,8 @@ fn bytes_that_are_no_text_are_refused_by_what_they_are() {
     only(quality(b"PK\x03\x04..."), "NOT_CSV", "file");
     only(quality(b"\x1F\x8B\x08"), "NOT_CSV", "file");
     only(quality(b"\xFF\xFEo\0r\0g\0"), "NOT_CSV", "file");
+    only(quality(b"o\0r\0g\0"), "NOT_CSV", "file");
+    only(quality(b"\0o\0r\0g"), "NOT_CSV", "file");
     let latin = [
         QUALITY.as_bytes(),
         b"\r\nRJ1,2012-03,AE_4H,95,100\r\nRJ1,2012-03,\xA3,1,2\r\n",
@@ -207,6 +210,119 @@ fn all_faults_of_a_file_are_listed_and_the_list_is_cut_at_1000() {
         problems[MAX_PROBLEMS]
             .description
             .starts_with("500 more problems")
+    );
+}
+
+#[test]
+fn the_separator_that_excel_states_is_taken() {
+    let plain = read_quality("RJ1,2012-03,AE_4H,95,100").unwrap();
+    for text in [
+        format!("sep=,\r\n{QUALITY}\r\nRJ1,2012-03,AE_4H,95,100\r\n"),
+        format!("\u{feff}SEP=;\n{QUALITY}\nRJ1,2012-03,AE_4H,95,100\n").replace(',', ";"),
+        format!("\"sep=\t\"\n{QUALITY}\nRJ1,2012-03,AE_4H,95,100\n").replace(',', "\t"),
+    ] {
+        assert_eq!(quality(text.as_bytes()).unwrap(), plain, "{text}");
+    }
+    let text = format!("sep=,\n{QUALITY}\nRJ1,2012-03,AE_4H,x,100\n");
+    only(
+        quality(text.as_bytes()),
+        "NOT_A_NUMBER",
+        "line 3, column numerator",
+    );
+    let text = format!("sep=|\n{QUALITY}\n");
+    only(quality(text.as_bytes()), "BAD_SEPARATOR", "line 1");
+}
+
+#[test]
+fn what_validation_finds_is_placed_in_the_file() {
+    let place = |places: &files::Places, field: &str| {
+        let problem = error::Problem {
+            code: "X".into(),
+            field: field.to_owned(),
+            description: "as in observations[0] or lines[1]".to_owned(),
+        };
+        let placed = places.of(problem);
+        (placed.field, placed.description)
+    };
+    // A figure that can't be read leaves its marker to be checked; a row without a month leaves nothing.
+    let text = format!("{QUALITY}\nRJ1,2012-03,A,x,1\nRJ1,Mar-12,B,1,1\n\nRJ1,2012-03,C,1,1\n");
+    let sheet = files::quality_sheet(text.as_bytes());
+    let codes: Vec<&str> = sheet.problems.iter().map(|p| p.code).collect();
+    assert_eq!(codes, ["NOT_A_NUMBER", "EXCEL_DATE"]);
+    let markers: Vec<&str> = observations(&sheet.returns[0])
+        .iter()
+        .map(|o| &*o.marker)
+        .collect();
+    assert_eq!(markers, ["A", "C"]);
+    let places = &sheet.places[0];
+    for (field, line) in [
+        (
+            "return.quality.observations[1].marker",
+            "line 5, column marker",
+        ),
+        (
+            "return.quality.observations[1].measured.numerator",
+            "line 5, column numerator",
+        ),
+        ("return.quality.observations[0]", "line 2"),
+        ("return.quality.observations[9].marker", "line 2"),
+        ("return.org_code", "line 2, column org_code"),
+        ("return", "line 2"),
+        ("elsewhere", "elsewhere"),
+    ] {
+        assert_eq!(place(places, field).0, line);
+    }
+    let told = place(places, "return.quality.observations[1].marker").1;
+    assert!(told.starts_with("as in line 2"), "{told}");
+    assert!(sheet.whole().is_err());
+
+    let text = format!("{SAVINGS}\nRJ1,2012-03,S1,100,12.34,,,,\nRJ1,2012-03,S2,100,5,,,,\n");
+    let sheet = files::savings_sheet(text.as_bytes());
+    assert_eq!((sheet.problems.len(), sheet.returns.len()), (1, 1));
+    let line = place(&sheet.places[0], "return.savings.lines[1].scheme_id").0;
+    assert_eq!(line, "line 3, column scheme_id");
+
+    let text = format!("{RTT}\n2012-03,admitted,-,RJ1,x,999,y,10,9,8,1\n");
+    let sheet = files::rtt_sheet(text.as_bytes(), "table");
+    let columns: Vec<String> = (0..3)
+        .map(|i| format!("return.quality.observations[{i}].measured.numerator"))
+        .map(|field| place(&sheet.places[0], &field).0)
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            "within_18_weeks",
+            "over_52_weeks",
+            "total_known_clock_start"
+        ]
+        .map(|column| format!("line 2, column {column}"))
+    );
+}
+
+#[test]
+fn both_lists_of_faults_come_in_the_order_of_the_lines() {
+    let text = format!("{QUALITY}\nRJ1,2012-03,A,1,1\nRJ1,2012-03,B,x,1\nRJ1,2012-03,C,1,1\n");
+    let sheet = files::quality_sheet(text.as_bytes());
+    let found = |index: usize| error::Problem {
+        code: "UNKNOWN_MARKER".into(),
+        field: format!("return.quality.observations[{index}].marker"),
+        description: "it is not known".to_owned(),
+    };
+    let all = sheet.all_problems(vec![(0, found(2)), (0, found(0))]);
+    let fields: Vec<&str> = all.iter().map(|p| &*p.field).collect();
+    assert_eq!(
+        fields,
+        [
+            "line 2, column marker",
+            "line 3, column numerator",
+            "line 4, column marker"
+        ]
+    );
+    let many = (0..2_000).map(|_| (0, found(0))).collect();
+    let all = sheet.all_problems(many);
+    assert_eq!(
+        (all.len(), &*all[MAX_PROBLEMS].code),
+        (MAX_PROBLEMS + 1, "TOO_MANY_PROBLEMS")
     );
 }
 

@@ -26,6 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use qipp_domain::validate::Problem;
 use qipp_domain::{OrgCode, Period};
 
 use super::cell::shown;
@@ -33,6 +34,7 @@ use super::faults::{Faults, Parsed, Read};
 use super::grouped::{cut_source, quality_return};
 use super::reference::Once;
 use super::rtt::exact;
+use super::sheet::{Columns, Places, Sheet};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{Measured, Observation, Return, ReturnStatus, observation::Value};
 
@@ -63,6 +65,7 @@ pub struct AeWeekly {
 /// One organisation's week.
 #[derive(Clone, Copy, Debug)]
 struct Week {
+    line: u64,
     attendances: Option<u64>,
     within: Option<u64>,
     derived: bool,
@@ -75,6 +78,34 @@ type Weeks = BTreeMap<(Period, OrgCode), BTreeMap<Date, Week>>;
 /// # Errors
 /// All problems of the file, each with its line and column.
 pub fn ae_weekly(bytes: &[u8], source: &str) -> Read<AeWeekly> {
+    let (read, problems) = read_file(bytes, source);
+    if problems.is_empty() {
+        Ok(AeWeekly {
+            returns: read.sheet.returns,
+            notes: read.sheet.notes,
+            rows_without_code: read.rows_without_code,
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+/// The same, with what could be read of a file that has faults.
+#[must_use]
+pub fn ae_weekly_sheet(bytes: &[u8], source: &str) -> Sheet {
+    let (read, problems) = read_file(bytes, source);
+    Sheet {
+        problems,
+        ..read.sheet
+    }
+}
+
+struct Months {
+    sheet: Sheet,
+    rows_without_code: usize,
+}
+
+fn read_file(bytes: &[u8], source: &str) -> (Months, Vec<Problem>) {
     let mut faults = Faults::default();
     let mut weeks = Weeks::new();
     let mut calendar: BTreeMap<Date, u64> = BTreeMap::new();
@@ -101,13 +132,16 @@ pub fn ae_weekly(bytes: &[u8], source: &str) -> Read<AeWeekly> {
         weeks.entry((period, org)).or_default().insert(day, week);
     });
     check_calendar(&calendar, &mut faults);
-    let mut read = AeWeekly {
-        rows_without_code: nameless.values().sum(),
+    let mut sheet = Sheet {
         notes: nameless.iter().map(note_nameless).collect(),
-        returns: Vec::new(),
+        ..Sheet::default()
     };
-    months(&weeks, &calendar, source, &mut read);
-    faults.finish(read)
+    months(&weeks, &calendar, source, &mut sheet);
+    let read = Months {
+        sheet,
+        rows_without_code: nameless.values().sum(),
+    };
+    (read, faults.list())
 }
 
 fn note_nameless((name, rows): (&String, &usize)) -> String {
@@ -139,6 +173,7 @@ fn read_week(row: &Row<'_>, faults: &mut Faults) -> Parsed<Week> {
         _ => None,
     };
     Ok(Week {
+        line: row.line(),
         attendances,
         within,
         derived: over.is_none() && within.is_some(),
@@ -170,7 +205,7 @@ fn check_calendar(calendar: &BTreeMap<Date, u64>, faults: &mut Faults) {
     }
 }
 
-fn months(weeks: &Weeks, calendar: &BTreeMap<Date, u64>, source: &str, read: &mut AeWeekly) {
+fn months(weeks: &Weeks, calendar: &BTreeMap<Date, u64>, source: &str, read: &mut Sheet) {
     let mut expected: BTreeMap<Period, BTreeSet<Date>> = BTreeMap::new();
     for day in calendar.keys() {
         let period = Period::of(*day).expect("days are read only from the months that exist");
@@ -198,6 +233,10 @@ fn months(weeks: &Weeks, calendar: &BTreeMap<Date, u64>, source: &str, read: &mu
         if !observations.is_empty() {
             let source = name_source(source, derived);
             let key = (*org, *period);
+            let line = held.values().map(|week| week.line).min().unwrap_or(1);
+            let mut places = Places::new(Columns::Weekly, line);
+            observations.iter().for_each(|_| places.push(line, None));
+            read.places.push(places);
             read.returns.push(quality_return(
                 key,
                 ReturnStatus::Final,

@@ -38,10 +38,16 @@ impl Faults {
     }
 
     /// The value when nothing was wrong, otherwise the list.
-    pub(crate) fn finish<T>(mut self, value: T) -> Read<T> {
-        if self.kept.is_empty() {
+    pub(crate) fn finish<T>(self, value: T) -> Read<T> {
+        let problems = self.list();
+        if problems.is_empty() {
             return Ok(value);
         }
+        Err(problems)
+    }
+
+    /// Everything that was wrong.
+    pub(crate) fn list(mut self) -> Vec<Problem> {
         if self.left_out > 0 {
             let what = format!(
                 "{} more problems are not listed: mend these first and try again",
@@ -50,7 +56,7 @@ impl Faults {
             self.kept
                 .push(Problem::new("TOO_MANY_PROBLEMS", "file", what));
         }
-        Err(self.kept)
+        self.kept
     }
 }
 

@@ -27,6 +27,7 @@ use qipp_domain::{Breakdown, MarkerCode, OrgCode};
 use super::cell::{Cell, shown};
 use super::faults::{Faults, Parsed, Read};
 use super::grouped::{Grouped, Key, MAX_SOURCE, quality_return};
+use super::sheet::{Columns, Places, Sheet};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{
     Measured, Missing, Observation, Return, ReturnStatus, observation::Value,
@@ -62,8 +63,9 @@ const REASONS: [(&str, Missing); 4] = [
 /// What the rows of one organisation's month have in common.
 #[derive(Debug)]
 struct Draft {
-    status: ReturnStatus,
-    first_line: u64,
+    /// The first that could be read, and its line.
+    status: Option<(ReturnStatus, u64)>,
+    places: Places,
     sources: Vec<String>,
     observations: Vec<Observation>,
 }
@@ -73,6 +75,12 @@ struct Draft {
 /// # Errors
 /// All problems of the file, each with its line and column.
 pub fn quality(bytes: &[u8]) -> Read<Vec<Return>> {
+    quality_sheet(bytes).whole().map(|(returns, _)| returns)
+}
+
+/// The same, with what could be read of a file that has faults.
+#[must_use]
+pub fn quality_sheet(bytes: &[u8]) -> Sheet {
     let mut faults = Faults::default();
     let mut drafts: Grouped<Draft> = Grouped::default();
     each_row(bytes, &LAYOUT, &mut faults, |row, faults| {
@@ -81,26 +89,50 @@ pub fn quality(bytes: &[u8]) -> Read<Vec<Return>> {
         let status = read_status(row, faults);
         let observation = read_observation(row, faults);
         let source = row.text("source");
-        let (Ok(key), Ok(status), Ok(observation), Ok(source)) = (key, status, observation, source)
-        else {
+        let (Ok(key), Some(observation)) = (key, observation.ok().or_else(|| stand_in(row))) else {
             return;
         };
         let draft = drafts.entry(key, || Draft {
-            status,
-            first_line: row.line(),
+            status: None,
+            places: Places::new(Columns::Quality, row.line()),
             sources: Vec::new(),
             observations: Vec::new(),
         });
-        check_status(row, status, (draft.status, draft.first_line), key, faults);
-        add_source(row, source, &mut draft.sources, faults);
+        if let Ok(status) = status {
+            let first = *draft.status.get_or_insert((status, row.line()));
+            check_status(row, status, first, key, faults);
+        }
+        if let Ok(source) = source {
+            add_source(row, source, &mut draft.sources, faults);
+        }
+        draft.places.push(row.line(), None);
         draft.observations.push(observation);
     });
-    let returns = drafts
-        .into_groups()
-        .into_iter()
-        .map(|(key, d)| quality_return(key, d.status, d.sources.join("; "), d.observations))
-        .collect();
-    faults.finish(returns)
+    let mut sheet = Sheet::default();
+    for (key, draft) in drafts.into_groups() {
+        let status = draft.status.map_or(ReturnStatus::Provisional, |(s, _)| s);
+        let source = draft.sources.join("; ");
+        let ret = quality_return(key, status, source, draft.observations);
+        sheet.returns.push(ret);
+        sheet.places.push(draft.places);
+    }
+    sheet.problems = faults.list();
+    sheet
+}
+
+/// The observation of a row without its figure, when its marker can be read.
+fn stand_in(row: &Row<'_>) -> Option<Observation> {
+    let marker: MarkerCode = row.text("marker").ok()?.parse().ok()?;
+    let breakdown = match row.text("breakdown").ok()? {
+        "" => String::new(),
+        text => text.parse::<Breakdown>().ok()?.to_string(),
+    };
+    Some(Observation {
+        marker: marker.to_string(),
+        breakdown,
+        value: Some(Value::Missing(Missing::NotCollected.into())),
+        ..Observation::default()
+    })
 }
 
 /// Organisation and month of a row.

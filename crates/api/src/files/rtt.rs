@@ -43,6 +43,7 @@ use super::cell::Cell;
 use super::faults::{Faults, Parsed, Read};
 use super::grouped::{Grouped, Key, cut_source, quality_return};
 use super::quality::read_key;
+use super::sheet::{Columns, Places, Sheet};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{Measured, Observation, Return, ReturnStatus, observation::Value};
 
@@ -121,8 +122,15 @@ struct Counts {
 /// # Errors
 /// All problems of the file, each with its line and column; also a row that comes twice.
 pub fn rtt(bytes: &[u8], source: &str) -> Read<Vec<Return>> {
+    let sheet = rtt_sheet(bytes, source);
+    sheet.whole().map(|(returns, _)| returns)
+}
+
+/// The same, with what could be read of a file that has faults.
+#[must_use]
+pub fn rtt_sheet(bytes: &[u8], source: &str) -> Sheet {
     let mut faults = Faults::default();
-    let mut drafts: Grouped<Vec<Observation>> = Grouped::default();
+    let mut drafts: Grouped<(Vec<Observation>, Places)> = Grouped::default();
     let mut seen: HashMap<(Key, Pathway, Option<Breakdown>), u64> = HashMap::new();
     each_row(bytes, &LAYOUT, &mut faults, |row, faults| {
         let key = read_key(row, faults);
@@ -142,18 +150,25 @@ pub fn rtt(bytes: &[u8], source: &str) -> Read<Vec<Return>> {
             }
             Entry::Vacant(free) => {
                 free.insert(row.line());
-                let observations = drafts.entry(key, Vec::new);
-                observe(pathway, part, counts, observations);
+                let (observations, places) =
+                    drafts.entry(key, || (Vec::new(), Places::new(Columns::Rtt, row.line())));
+                observe(pathway, part, counts, |observation, numerator| {
+                    observations.push(observation);
+                    places.push(row.line(), Some(numerator));
+                });
             }
         }
     });
-    let returns = drafts
-        .into_groups()
-        .into_iter()
-        .filter(|(_, observations)| !observations.is_empty())
-        .map(|(key, found)| quality_return(key, ReturnStatus::Final, cut_source(source), found))
-        .collect();
-    faults.finish(returns)
+    let mut sheet = Sheet::default();
+    for (key, (found, places)) in drafts.into_groups() {
+        if !found.is_empty() {
+            let ret = quality_return(key, ReturnStatus::Final, cut_source(source), found);
+            sheet.returns.push(ret);
+            sheet.places.push(places);
+        }
+    }
+    sheet.problems = faults.list();
+    sheet
 }
 
 fn read_pathway(row: &Row<'_>, faults: &mut Faults) -> Parsed<Pathway> {
@@ -188,18 +203,20 @@ fn read_counts(row: &Row<'_>, faults: &mut Faults) -> Parsed<Counts> {
     })
 }
 
+/// Shows every observation that the counts of a row give, each with the column of its numerator.
 fn observe(
     pathway: Pathway,
     part: Option<Breakdown>,
     counts: Counts,
-    observations: &mut Vec<Observation>,
+    mut show: impl FnMut(Observation, &'static str),
 ) {
     let markers = pathway.markers();
     let known = counts.known.filter(|_| markers.clock.is_some());
     let of = known.or(counts.total);
-    let mut give = |marker: &str, numerator: Option<u64>, denominator: Option<u64>| {
+    let mut give = |marker: &str, (numerator, column), denominator: Option<u64>| {
+        let numerator: Option<u64> = numerator;
         if let (Some(numerator), Some(denominator)) = (numerator, denominator) {
-            observations.push(Observation {
+            let observation = Observation {
                 marker: marker.to_owned(),
                 breakdown: part.map_or_else(String::new, |part| part.to_string()),
                 value: Some(Value::Measured(Measured {
@@ -207,13 +224,14 @@ fn observe(
                     denominator: Some(exact(denominator)),
                 })),
                 ..Observation::default()
-            });
+            };
+            show(observation, column);
         }
     };
-    give(markers.within, counts.within, of);
-    give(markers.over_52, counts.over_52, of);
+    give(markers.within, (counts.within, "within_18_weeks"), of);
+    give(markers.over_52, (counts.over_52, "over_52_weeks"), of);
     if let Some(clock) = markers.clock {
-        give(clock, known, counts.total);
+        give(clock, (known, "total_known_clock_start"), counts.total);
     }
 }
 

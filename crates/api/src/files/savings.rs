@@ -26,6 +26,7 @@ use qipp_domain::SchemeId;
 use super::faults::{Faults, Parsed, Read};
 use super::grouped::Grouped;
 use super::quality::{check_status, read_key, read_missing, read_status};
+use super::sheet::{Columns, Places, Sheet};
 use super::table::{Layout, Row, each_row};
 use crate::proto::events::v1::{
     Missing, Return, ReturnStatus, SavingsLine, SavingsReturn, r#return::Body,
@@ -50,8 +51,8 @@ const LAYOUT: Layout = Layout {
 
 #[derive(Debug)]
 struct Draft {
-    status: ReturnStatus,
-    first_line: u64,
+    status: Option<(ReturnStatus, u64)>,
+    places: Places,
     lines: Vec<SavingsLine>,
 }
 
@@ -60,35 +61,57 @@ struct Draft {
 /// # Errors
 /// All problems of the file, each with its line and column.
 pub fn savings(bytes: &[u8]) -> Read<Vec<Return>> {
+    savings_sheet(bytes).whole().map(|(returns, _)| returns)
+}
+
+/// The same, with what could be read of a file that has faults.
+#[must_use]
+pub fn savings_sheet(bytes: &[u8]) -> Sheet {
     let mut faults = Faults::default();
     let mut drafts: Grouped<Draft> = Grouped::default();
     each_row(bytes, &LAYOUT, &mut faults, |row, faults| {
         let key = read_key(row, faults);
         let status = read_status(row, faults);
         let line = read_line(row, faults);
-        let (Ok(key), Ok(status), Ok(line)) = (key, status, line) else {
+        let (Ok(key), Some(line)) = (key, line.ok().or_else(|| stand_in(row))) else {
             return;
         };
         let draft = drafts.entry(key, || Draft {
-            status,
-            first_line: row.line(),
+            status: None,
+            places: Places::new(Columns::Savings, row.line()),
             lines: Vec::new(),
         });
-        check_status(row, status, (draft.status, draft.first_line), key, faults);
+        if let Ok(status) = status {
+            let first = *draft.status.get_or_insert((status, row.line()));
+            check_status(row, status, first, key, faults);
+        }
+        draft.places.push(row.line(), None);
         draft.lines.push(line);
     });
-    let returns = drafts
-        .into_groups()
-        .into_iter()
-        .map(|((org, period), draft)| Return {
+    let mut sheet = Sheet::default();
+    for ((org, period), draft) in drafts.into_groups() {
+        let status = draft.status.map_or(ReturnStatus::Provisional, |(s, _)| s);
+        sheet.returns.push(Return {
             org_code: org.to_string(),
             period: period.to_string(),
-            status: draft.status.into(),
+            status: status.into(),
             body: Some(Body::Savings(SavingsReturn { lines: draft.lines })),
             ..Return::default()
-        })
-        .collect();
-    faults.finish(returns)
+        });
+        sheet.places.push(draft.places);
+    }
+    sheet.problems = faults.list();
+    sheet
+}
+
+/// The line of a row without its figures, when its scheme can be read.
+fn stand_in(row: &Row<'_>) -> Option<SavingsLine> {
+    let scheme: SchemeId = row.text("scheme_id").ok()?.parse().ok()?;
+    Some(SavingsLine {
+        scheme_id: scheme.to_string(),
+        missing: Missing::NotCollected.into(),
+        ..SavingsLine::default()
+    })
 }
 
 fn read_line(row: &Row<'_>, faults: &mut Faults) -> Parsed<SavingsLine> {

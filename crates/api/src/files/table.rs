@@ -98,7 +98,9 @@ pub(crate) fn each_row(
     let Ok(text) = decode(bytes, faults) else {
         return;
     };
-    let mut records = Records::new(text);
+    let Ok(mut records) = Records::new(text, faults) else {
+        return;
+    };
     let mut record = StringRecord::new();
     let Some(line) = records.next(&mut record, faults) else {
         let what = format!(
@@ -140,9 +142,23 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn new(text: &'a str) -> Self {
-        let separator = separator(text);
-        Self {
+    fn new(text: &'a str, faults: &mut Faults) -> Parsed<Self> {
+        let stated = stated_separator(text);
+        let separator = match stated {
+            None => separator(text),
+            Some("," | "") => b',',
+            Some(";") => b';',
+            Some("\t") => b'\t',
+            Some(other) => {
+                let what = format!(
+                    "the separator `{}` is not read: use a comma, a semicolon or a tab, and leave this line away",
+                    shown(other)
+                );
+                faults.push("BAD_SEPARATOR", "line 1", what);
+                return Err(Reported);
+            }
+        };
+        let mut records = Self {
             reader: ReaderBuilder::new()
                 .delimiter(separator)
                 .has_headers(false)
@@ -150,7 +166,11 @@ impl<'a> Records<'a> {
                 .from_reader(text.as_bytes()),
             lines: Lines::new(text.as_bytes()),
             separator,
+        };
+        if stated.is_some() {
+            records.next(&mut StringRecord::new(), faults);
         }
+        Ok(records)
     }
 
     /// Reads the next one and gives its line; `None` at the end.
@@ -192,7 +212,8 @@ fn decode<'a>(bytes: &'a [u8], faults: &mut Faults) -> Parsed<&'a str> {
         [0x50, 0x4B, 0x03, 0x04, ..] => Some("an Excel workbook (or another zip archive)"),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => Some("an old Excel workbook"),
         [0x1F, 0x8B, ..] => Some("compressed (gzip)"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("UTF-16 text"),
+        // With its mark, or a zero beside the first character.
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => Some("UTF-16 text"),
         _ => None,
     };
     if let Some(other) = other {
@@ -207,6 +228,14 @@ fn decode<'a>(bytes: &'a [u8], faults: &mut Faults) -> Parsed<&'a str> {
         faults.push("NOT_UTF8", format!("line {line}"), what);
         Reported
     })
+}
+
+/// The separator that a first line states for Excel: `sep=;`.
+fn stated_separator(text: &str) -> Option<&str> {
+    let first = text.split(['\r', '\n']).next().unwrap_or("");
+    let bare = first.trim_matches('"');
+    let (name, separator) = bare.split_at_checked(4)?;
+    name.eq_ignore_ascii_case("sep=").then_some(separator)
 }
 
 /// The separator that the header uses most; a comma when in doubt.
