@@ -9,7 +9,7 @@ use std::time::Duration;
 use qipp_serving::admission::Places;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::{Failure, USAGE};
+use crate::exit::Failure;
 
 pub use layers::Entry;
 pub(crate) use layers::entries;
@@ -257,7 +257,8 @@ impl ServeConfig {
         layers::load(file, flags)
     }
 
-    fn checked(self) -> Result<Self, Failure> {
+    /// Everything that is wrong with values that can be read.
+    fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.returns_partitions == 0 || self.alerts_partitions == 0 {
             wrong.push(
@@ -284,14 +285,7 @@ impl ServeConfig {
         refuse_long(&mut wrong, "", &times);
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
-        if wrong.is_empty() {
-            Ok(self)
-        } else {
-            Err(Failure::new(
-                USAGE,
-                format!("the configuration is wrong:\n  {}", wrong.join("\n  ")),
-            ))
-        }
+        wrong
     }
 
     /// Where metrics and readiness are served.
@@ -494,6 +488,19 @@ mod tests {
         let wrong = wrong.unwrap_err();
         for name in ["calls", "header_bytes", "stall_seconds"] {
             assert!(wrong.contains(&format!("serve.limits.{name}")), "{wrong}");
+        }
+        let mixed = load(
+            "[serve]\nlisten = 8080\nlissen = 1\ngrace_seconds = \"soon\"\n[serve.limits]\ncalls = 0\n[serve.traces]\nratio = 7\n",
+        );
+        let mixed = mixed.unwrap_err();
+        for name in [
+            "serve.listen (",
+            "`serve.lissen`",
+            "serve.grace_seconds (",
+            "serve.limits.calls",
+            "serve.traces.ratio",
+        ] {
+            assert!(mixed.contains(name), "{name} in {mixed}");
         }
         let types = load("[serve]\nlisten = 8080\n").unwrap_err();
         assert!(types.contains("listen"), "{types}");

@@ -54,36 +54,52 @@ pub(super) fn load(
     let flags = Serialized::defaults(Layer { serve: flags });
     layers.push(("flag".to_owned(), Figment::from(flags)));
 
+    let mut faults = Vec::new();
     let mut known = BTreeMap::new();
-    let mut held: BTreeMap<String, Entry> = BTreeMap::new();
+    let mut held: BTreeMap<String, (Value, String)> = BTreeMap::new();
     for (number, (source, layer)) in layers.iter().enumerate() {
-        for (name, value) in flattened(layer)? {
+        // A layer that can't be read at all hides no fault of the others.
+        let entries = flattened(layer).unwrap_or_else(|error| {
+            faults.push(error.to_string());
+            BTreeMap::new()
+        });
+        for (name, value) in entries {
             if number == 0 {
                 known.insert(name.clone(), ());
             }
-            let entry = Entry {
-                name: name.clone(),
-                value,
-                source: source.clone(),
-            };
-            held.insert(name, entry);
+            held.insert(name, (value, source.clone()));
         }
     }
-    let merged = layers
-        .into_iter()
-        .fold(Figment::new(), |merged, (_, layer)| merged.merge(layer));
-    let unknown: Vec<String> = held
-        .keys()
-        .filter(|name| !known.contains_key(*name))
-        .map(|name| unknown(name, known.keys()))
-        .collect();
-    if !unknown.is_empty() {
-        return Err(wrong(unknown));
+    // Entry by entry on top of the defaults: one that is unknown or of the wrong type is told and left out, so that all the others are
+    // judged too.
+    let mut merged = Figment::from(Toml::string(DEFAULTS));
+    for (name, (value, source)) in &held {
+        if !known.contains_key(name) {
+            faults.push(unknown(name, known.keys()));
+            continue;
+        }
+        let alone = Figment::from(Toml::string(DEFAULTS)).merge((name.as_str(), value));
+        match alone.extract::<File>() {
+            Ok(_) => merged = merged.merge((name.as_str(), value)),
+            Err(errors) => {
+                let errors = errors.into_iter();
+                faults.extend(errors.map(|error| format!("{name} ({source}): {}", error.kind)));
+            }
+        }
     }
     let config: File = merged
         .extract()
         .map_err(|errors| wrong(errors.into_iter().map(|error| error.to_string())))?;
-    Ok((config.serve.checked()?, held.into_values().collect()))
+    faults.extend(config.serve.wrong());
+    if !faults.is_empty() {
+        return Err(wrong(faults));
+    }
+    let entry = |(name, (value, source))| Entry {
+        name,
+        value: toml::Value::try_from(&value).map_or_else(|_| String::new(), |v| v.to_string()),
+        source,
+    };
+    Ok((config.serve, held.into_iter().map(entry).collect()))
 }
 
 /// Every entry that there is, by its full name.
@@ -136,17 +152,16 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
     }
 }
 
-/// Every entry of a layer by its full name, as TOML.
-fn flattened(layer: &Figment) -> Result<BTreeMap<String, String>, Failure> {
-    let data = layer.data().map_err(|error| wrong([error.to_string()]))?;
+/// Every entry of a layer by its full name.
+fn flattened(layer: &Figment) -> Result<BTreeMap<String, Value>, Box<figment::Error>> {
     let mut entries = BTreeMap::new();
-    for dict in data.into_values() {
+    for dict in layer.data().map_err(Box::new)?.into_values() {
         flatten("", dict, &mut entries);
     }
     Ok(entries)
 }
 
-fn flatten(prefix: &str, dict: Dict, entries: &mut BTreeMap<String, String>) {
+fn flatten(prefix: &str, dict: Dict, entries: &mut BTreeMap<String, Value>) {
     for (key, value) in dict {
         let name = match prefix {
             "" => key,
@@ -155,8 +170,7 @@ fn flatten(prefix: &str, dict: Dict, entries: &mut BTreeMap<String, String>) {
         match value {
             Value::Dict(_, inner) => flatten(&name, inner, entries),
             value => {
-                let text = toml::Value::try_from(&value).map(|value| value.to_string());
-                entries.insert(name, text.unwrap_or_default());
+                entries.insert(name, value);
             }
         }
     }
