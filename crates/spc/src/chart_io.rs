@@ -75,7 +75,27 @@ pub enum ChartInputError {
         /// What is wrong with it.
         source: XmrError,
     },
+    /// Several CSV lines that cannot be charted.
+    #[error("{} faults: {}{}", listed.len() + more, joined(listed), rest(*more))]
+    Several {
+        /// The first of them, in the order of the lines.
+        listed: Vec<ChartInputError>,
+        /// How many more there are.
+        more: usize,
+    },
     /// A CSV text that cannot be charted, for a reason that is not in one line.
     #[error(transparent)]
     Chart(#[from] XmrError),
+}
+
+fn joined(faults: &[ChartInputError]) -> String {
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    told.join("; ")
+}
+
+fn rest(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!("; and {more} more lines"),
+    }
 }

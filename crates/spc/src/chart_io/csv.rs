@@ -2,9 +2,11 @@
 //!
 //! Two cells per line need no CSV library, and a parser of our own counts lines as a text editor does.
 
+use std::collections::BTreeSet;
+
 use super::ChartInputError;
 use super::record::record_of_chart;
-use crate::xmr::{self, MAX_POINTS, XmrError, XmrOptions, excerpt};
+use crate::xmr::{self, MAX_MAGNITUDE, MAX_POINTS, XmrError, XmrOptions, excerpt};
 use crate::{Date, Profile};
 
 /// Draws the chart of a `date,value` CSV text and returns it as a chart record (see [the module](super)) named `id`.
@@ -17,7 +19,7 @@ use crate::{Date, Profile};
 ///
 /// # Errors
 ///
-/// With the number of the line, counted from 1, wherever the fault is in a line.
+/// With the number of the line, counted from 1, wherever the fault is in a line; all lines with a fault, of which the first 20 in words.
 pub fn xmr_csv(
     profile: Profile,
     text: &str,
@@ -51,26 +53,77 @@ struct Series {
 fn parse(text: &str) -> Result<Series, ChartInputError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut series = Series::default();
+    let mut faults = Faults::default();
+    let mut seen = BTreeSet::new();
+    let mut rows = 0;
     for (line, content) in (1..).zip(text.lines()) {
         if content.trim().is_empty() {
             continue;
         }
-        let (date, value) = cells(line, content)?;
+        let (date, value) = match cells(line, content) {
+            Ok(cells) => cells,
+            Err(fault) => {
+                faults.add(fault);
+                continue;
+            }
+        };
         if line == 1 && date.eq_ignore_ascii_case("date") && value.eq_ignore_ascii_case("value") {
             continue;
         }
-        if series.dates.len() == MAX_POINTS {
+        if rows == MAX_POINTS {
             let (found, limit) = (MAX_POINTS + 1, MAX_POINTS);
-            return Err(at_line(line, XmrError::TooManyPoints { found, limit }));
+            faults.add(at_line(line, XmrError::TooManyPoints { found, limit }));
+            break;
         }
-        let row = series.dates.len() + 1;
-        let date = date.parse().map_err(|source| at_line(line, source))?;
-        let value = parse_value(row, value).map_err(|source| at_line(line, source))?;
+        rows += 1;
+        let date = date.parse::<Date>();
+        let date = date.map_err(|source| faults.add(at_line(line, source)));
+        let value = parse_value(rows, value);
+        let value = value.map_err(|source| faults.add(at_line(line, source)));
+        let Ok(date) = date else { continue };
+        if !seen.insert(date) {
+            faults.add(at_line(line, XmrError::DuplicateDate { date }));
+        }
+        let Ok(value) = value else { continue };
+        if let Some(value) = value.filter(|value| value.abs() > MAX_MAGNITUDE) {
+            faults.add(at_line(line, XmrError::ValueOutOfRange { date, value }));
+        }
         series.lines.push(line);
         series.dates.push(date);
         series.values.push(value);
     }
-    Ok(series)
+    faults.none().map(|()| series)
+}
+
+/// Most faults that are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// All lines that can't be charted, as far as anybody reads them.
+#[derive(Default)]
+struct Faults {
+    listed: Vec<ChartInputError>,
+    more: usize,
+}
+
+impl Faults {
+    fn add(&mut self, fault: ChartInputError) {
+        if self.listed.len() < MOST_TOLD {
+            self.listed.push(fault);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn none(mut self) -> Result<(), ChartInputError> {
+        match self.listed.len() {
+            0 => Ok(()),
+            1 => Err(self.listed.swap_remove(0)),
+            _ => Err(ChartInputError::Several {
+                listed: self.listed,
+                more: self.more,
+            }),
+        }
+    }
 }
 
 fn at_line(line: usize, source: XmrError) -> ChartInputError {
@@ -120,9 +173,15 @@ mod tests {
     }
 
     fn line_and_code(text: &str) -> (usize, &'static str) {
-        match draw(text) {
-            Err(ChartInputError::AtLine { line, source }) => (line, source.code()),
-            Err(ChartInputError::WrongCells { line, .. }) => (line, "wrong_cells"),
+        of(&draw(text).unwrap_err())
+    }
+
+    /// Of several faults the first.
+    fn of(fault: &ChartInputError) -> (usize, &'static str) {
+        match fault {
+            ChartInputError::AtLine { line, source } => (*line, source.code()),
+            ChartInputError::WrongCells { line, .. } => (*line, "wrong_cells"),
+            ChartInputError::Several { listed, .. } => of(&listed[0]),
             other => panic!("{other:?}"),
         }
     }
@@ -184,8 +243,29 @@ mod tests {
     #[test]
     fn more_lines_than_the_limit_are_refused() {
         let row = "2010-04-01,1\n";
-        let (line, code) = line_and_code(&row.repeat(MAX_POINTS + 1));
-        assert_eq!((line, code), (MAX_POINTS + 1, "too_many_points"));
+        let Err(ChartInputError::Several { listed, more }) = draw(&row.repeat(MAX_POINTS + 9))
+        else {
+            panic!("every line but the first has a fault");
+        };
+        // The second line is the first that comes twice, and after the limit nothing is read.
+        assert_eq!((listed.len(), listed.len() + more), (MOST_TOLD, MAX_POINTS));
+    }
+
+    #[test]
+    fn all_lines_with_a_fault_are_told() {
+        let text =
+            "date,value\n01/05/2010,x\n2010-04-01,4\n2010-05-01\n2010-04-01,y\n2010-06-01,5\n";
+        let told = draw(text).unwrap_err().to_string();
+        assert!(told.starts_with("5 faults: line 2: "), "{told}");
+        for line in [
+            "line 2: \"01/05/2010\"",
+            "line 2: \"x\"",
+            "line 4: 1 cells",
+            "line 5: \"y\"",
+            "line 5: 2010-04-01 occurs",
+        ] {
+            assert!(told.contains(line), "{line} in {told}");
+        }
     }
 
     #[test]
