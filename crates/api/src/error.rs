@@ -200,6 +200,11 @@ impl From<qipp_domain::validate::Problem> for Problem {
     }
 }
 
+/// The codes of the faults of a return or a scheme that could not even be read, as an extension of the HTTP answer that refuses it: for
+/// whoever counts faults. Those that a service found it has counted itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormFaults(pub Vec<Cow<'static, str>>);
+
 /// What a caller is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {

@@ -33,6 +33,9 @@ pub struct JsonError {
     pub what: String,
 }
 
+/// The code of the entry that stands for those which are not listed.
+pub const MORE_FAULTS: &str = "MORE_FAULTS";
+
 /// Most characters of a pointer.
 const MOST_PLACE: usize = 200;
 /// Most characters of what is wrong.
@@ -131,7 +134,7 @@ impl From<JsonFaults> for ApiError {
                 listed + more
             );
             error.problems.push(Problem {
-                code: "MORE_FAULTS".into(),
+                code: MORE_FAULTS.into(),
                 field: "body".to_owned(),
                 description: format!("{more} more faults are not listed: put these right first"),
             });

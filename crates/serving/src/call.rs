@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use qipp_access::Principal;
-use qipp_api::error::Code;
+use qipp_api::error::{Code, FormFaults};
 use tracing::Span;
 
 use crate::admission::Pass;
@@ -68,6 +68,9 @@ impl Call {
                 let code = response.extensions().get::<Code>();
                 self.code = code.map_or_else(|| name_of(response.status()), |code| code.name());
                 self.status = Some(response.status().as_u16());
+                if let Some(FormFaults(codes)) = response.extensions().get() {
+                    self.metrics.unreadable(codes);
+                }
             }
         }
         if self.method.is_quiet {

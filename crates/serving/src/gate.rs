@@ -280,6 +280,15 @@ fn in_our_words(path: &str, response: Response, request_id: &str) -> Response {
     let of_transport =
         |status: &tonic::Status| status.code() != tonic::Code::Ok && status.details().is_empty();
     match status.filter(of_transport) {
+        Some(status)
+            if status.code() == tonic::Code::Unimplemented && status.message().is_empty() =>
+        {
+            let shown: String = path.chars().take(200).collect();
+            let what = format!(
+                "there is no method {shown}: the reflection service of this address lists those that there are, and proto/ describes them"
+            );
+            refusal(Protocol::Grpc, ApiError::unimplemented(what), request_id)
+        }
         Some(status) => refusal(Protocol::Grpc, transport_fault(&status), request_id),
         None => response,
     }
@@ -362,6 +371,19 @@ fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_method_that_there_is_not_is_named_with_the_way_to_those_that_there_are() {
+        let bare = tonic::Status::new(tonic::Code::Unimplemented, "").into_http::<Body>();
+        let answer = in_our_words("qipp.intake.v1.IntakeService/Submit", bare, "id-1");
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        let error = ApiError::from_status(&status);
+        assert_eq!(error.code, Code::Unimplemented);
+        assert!(
+            error.message.contains("IntakeService/Submit") && error.message.contains("reflection"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn an_id_that_could_be_a_patients_is_replaced() {

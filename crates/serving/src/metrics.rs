@@ -3,6 +3,7 @@
 //! Labels are bounded: names of rpcs and addresses, codes, decisions, limits. Never an organisation, a principal, or anything that a
 //! caller chose. One registry for a house, so that two houses in one process do not count into each other.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl Metrics {
             ),
             rejections: in_registry(
                 "qipp_rejected_faults_total",
-                "Faults for which returns and schemes were rejected, by code. One return may have several.",
+                "Faults for which returns and schemes were rejected, of form (JSON, CSV) and of meaning, by code. One return may have several.",
                 &["code"],
             ),
             refusals: in_registry(
@@ -122,6 +123,13 @@ impl Metrics {
         }
         for problem in &error.problems {
             self.rejections.with_label_values(&[&*problem.code]).inc();
+        }
+    }
+
+    /// A return or a scheme could not even be read: counts its faults of form among those for which others were rejected.
+    pub fn unreadable(&self, codes: &[Cow<'static, str>]) {
+        for code in codes {
+            self.rejections.with_label_values(&[&**code]).inc();
         }
     }
 

@@ -10,8 +10,8 @@ use qipp_domain::alert::{Alert, AlertEventKind, Severity, Standing, Transition};
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
 use qipp_domain::validate::Problem;
-use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
-use qipp_serving::field::{optional, required};
+use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
+use qipp_serving::field::{months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Alerts;
@@ -202,8 +202,7 @@ impl Alerts {
     ) -> Result<wire::ListBenchmarksResponse, ApiError> {
         let marker: MarkerCode = required(&request.marker, "marker", "MARKER_INVALID")?;
         let peer_group: Option<Slug> = optional(&request.peer_group, "peer_group", "KIND_INVALID")?;
-        let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
-        let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
+        let (from, to) = months(&request.from, &request.to)?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
         if answer.reference.latest_marker(marker).is_none() {

@@ -9,7 +9,7 @@ use qipp_api::view;
 use qipp_domain::completeness::{State, Submission, submissions};
 use qipp_domain::rollup::{CellKey, Partial, Parts, Query, roll_up};
 use qipp_domain::{Breakdown, MarkerCode, OrgCode, Period, Slug};
-use qipp_serving::field::{optional, required};
+use qipp_serving::field::{months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Projections;
@@ -27,8 +27,7 @@ impl Projections {
         let level: Slug = required(&request.level, "level", "LEVEL_INVALID")?;
         let marker: Option<MarkerCode> = optional(&request.marker, "marker", "MARKER_INVALID")?;
         let parts = parts(&request.breakdown)?;
-        let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
-        let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
+        let (from, to) = months(&request.from, &request.to)?;
         let day: Option<Date> = optional(&request.structure_date, "structure_date", "DAY_INVALID")?;
         let structure = structure(request.structure, day, self.deps.today())?;
         let list = self

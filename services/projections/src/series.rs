@@ -9,7 +9,7 @@ use qipp_domain::nation::Ledger;
 use qipp_domain::rollup::{self, Structure};
 use qipp_domain::validate::Problem;
 use qipp_domain::{Breakdown, Dataset, KnownAt, MarkerCode, OrgCode, Period, SeriesKey};
-use qipp_serving::field::{optional, required};
+use qipp_serving::field::{months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Projections;
@@ -27,8 +27,7 @@ impl Projections {
         let marker: MarkerCode = required(&request.marker, "marker", "MARKER_INVALID")?;
         let breakdown: Option<Breakdown> =
             optional(&request.breakdown, "breakdown", "BREAKDOWN_INVALID")?;
-        let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
-        let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
+        let (from, to) = months(&request.from, &request.to)?;
         let structure = structure(request.structure, None, self.deps.today())?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;

@@ -8,7 +8,7 @@ use qipp_api::view;
 use qipp_domain::reference::{Organisation, Tree};
 use qipp_domain::{OrgCode, Period, Slug};
 use qipp_serving::Caller;
-use qipp_serving::field::{optional, required};
+use qipp_serving::field::{months, optional, required};
 
 use crate::Registry;
 
@@ -167,8 +167,7 @@ impl Registry {
         caller: &Caller,
         request: wire::ListDeadlinesRequest,
     ) -> Result<wire::ListDeadlinesResponse, ApiError> {
-        let from: Option<Period> = optional(&request.from, "from", "PERIOD_INVALID")?;
-        let to: Option<Period> = optional(&request.to, "to", "PERIOD_INVALID")?;
+        let (from, to) = months(&request.from, &request.to)?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
         let within = |period: Period| {
