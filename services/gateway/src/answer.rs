@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use qipp_api::error::{ApiError, Code};
+use qipp_api::error::{ApiError, Code, FormFaults};
 use tonic::Status;
 
 /// Why there is no answer.
@@ -14,6 +14,7 @@ use tonic::Status;
 pub(crate) struct Failure {
     http: StatusCode,
     pub(crate) error: ApiError,
+    counted: FormFaults,
 }
 
 impl Failure {
@@ -27,7 +28,13 @@ impl Failure {
         Self {
             http,
             error: ApiError::new(code, reason, message),
+            counted: FormFaults::default(),
         }
+    }
+
+    /// With the faults that no service has seen.
+    pub(crate) fn counting(self, counted: FormFaults) -> Self {
+        Self { counted, ..self }
     }
 
     /// A request that cannot be read.
@@ -40,6 +47,7 @@ impl Failure {
         let mut response = json_response(self.http, self.error.to_json(request_id).to_string());
         // For whoever counts answers by their codes.
         response.extensions_mut().insert(self.error.code);
+        response.extensions_mut().insert(self.counted);
         if let Some(seconds) = self.error.retry_after_seconds() {
             response
                 .headers_mut()
@@ -60,6 +68,7 @@ impl From<ApiError> for Failure {
             http: StatusCode::from_u16(error.code.http())
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             error,
+            counted: FormFaults::default(),
         }
     }
 }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::routing::{MethodFilter, get, on, post};
 use bytes::Bytes;
@@ -162,9 +163,9 @@ fn with_route(router: Router, gateway: &Arc<Gateway>, route: &'static Route) -> 
         Verb::Get => MethodFilter::GET,
         Verb::Post => MethodFilter::POST,
     };
-    let handler = move |params: RawPathParams, request: Request| {
+    let handler = move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
         let (gateway, call) = (Arc::clone(&gateway), Arc::clone(&call));
-        async move { unary::answer(&gateway, &call, &params, request).await }
+        async move { unary::answer(&gateway, &call, params, request).await }
     };
     router.route(route.path, on(verb, handler))
 }

@@ -229,23 +229,34 @@ fn watch_operation(rpc: &MethodDescriptor, comments: &Comments) -> Value {
 fn upload_operation() -> Value {
     let outcome = |properties: Value| json!({"type": "array", "items": {"type": "object", "properties": properties}});
     let text = json!({"type": "string"});
+    let taken = outcome(json!({"org": text, "period": text, "revision": {"type": "integer"}}));
+    let refused = outcome(
+        json!({"org": text, "period": text, "code": text, "field": text, "description": text}),
+    );
     let summary = json!({"type": "object", "properties": {
-        "accepted": {"type": "integer"}, "repeats": {"type": "integer"},
-        "conflicts": outcome(json!({"org": text, "period": text, "decision": text, "revision": {"type": "integer"}})),
-        "rejected": outcome(json!({"org": text, "period": text,
-            "problems": {"type": "array", "items": reference("qipp.intake.v1.Problem")}})),
+        "accepted": {"type": "integer", "description": "Returns that became a new revision, or would in a dry run."},
+        "repeats": {"type": "integer", "description": "Returns that say what was there already."},
         "minCut": {"type": "string", "description": "A cut that includes all that was accepted, for `min_cut`."},
     }});
+    let mut partly = summary.clone();
+    partly["properties"]["taken"] = taken;
+    partly["properties"]["refused"] = refused;
+    let mut responses = responses("application/json", &summary);
+    responses["207"] = json!({
+        "description": "Rare: every return was valid, and then something changed before the last was written. `taken` lists the returns that stand, \
+            `refused` those that do not, each fault with its line and column. Mend them and send the file again: what was taken is a repeat.",
+        "content": {"application/json": {"schema": partly}},
+    });
     json!({
         "operationId": "UploadReturns", "tags": ["Intake"],
-        "summary": "Submits the returns of a CSV file. A file with faults is refused as a whole; otherwise each return is decided for itself, and sending the \
-            file again is harmless.",
+        "summary": "Submits the returns of a CSV file. All of the file or nothing of it: with a fault in any row or any return (400) all faults are told, \
+            each with its line and column, and nothing is written. Sending the file again is harmless.",
         "parameters": [
             {"name": "format", "in": "query", "schema": text, "description": "Which form the file has. Empty: the default one."},
             {"name": "validate_only", "in": "query", "schema": {"type": "boolean"}, "description": "Dry run: nothing is written."},
         ],
         "requestBody": {"required": true, "content": {"text/csv": {"schema": text}}},
-        "responses": responses("application/json", &summary),
+        "responses": responses,
     })
 }
 

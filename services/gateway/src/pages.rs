@@ -5,8 +5,8 @@
 use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
-use qipp_api::error::Code;
+use http::{StatusCode, header};
+use qipp_api::error::{ApiError, Code};
 use serde_json::json;
 
 use crate::answer::{Failure, json_response};
@@ -73,6 +73,15 @@ pub fn ready(reasons: &[Reason]) -> Response {
 /// An address that is not there.
 pub(crate) async fn not_found(request: Request) -> Response {
     let path: String = request.uri().path().chars().take(200).collect();
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        // A client of gRPC would make up words of its own for a 404.
+        let what = format!(
+            "there is no service at {path}: the reflection service of this address lists those that there are"
+        );
+        let status = ApiError::unimplemented(what).into_status(request_id(request.headers()));
+        return status.into_http();
+    }
     let message = format!("there is nothing at {path}: see /openapi.json for every address");
     Failure::new(
         StatusCode::NOT_FOUND,

@@ -16,7 +16,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use super::*;
-use fake::{Fake, Lines, cut};
+use fake::{Fake, Lines, alerts_cut, cut};
 
 struct Rig {
     fake: Fake,
@@ -149,6 +149,45 @@ async fn a_body_hides_no_fault_of_the_query_and_an_id_that_could_be_a_patients_i
     let response = rig.send(request.body(Body::empty()).unwrap()).await;
     let id = response.headers()["x-request-id"].to_str().unwrap();
     assert!(id.starts_with("gw-"), "{id}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_text_and_an_event_of_another_log_are_refused_as_json() {
+    let rig = rig();
+    let (status, error) = rig.get("/v1/alerts/%ff").await;
+    assert_eq!(
+        (status, &error["error"]["reason"]),
+        (StatusCode::BAD_REQUEST, &json!("BAD_PATH"))
+    );
+    assert_eq!(error["error"]["problems"][0]["field"], "path");
+
+    let watch = |id: &str| {
+        let request = HttpRequest::get("/v1/alerts/watch").header("last-event-id", id);
+        request.body(Body::empty()).unwrap()
+    };
+    for id in ["returns.0-1", "nonsense"] {
+        let (status, error) = rig.json(watch(id)).await;
+        assert_eq!(
+            (status, &error["error"]["reason"]),
+            (StatusCode::BAD_REQUEST, &json!("BAD_EVENT_ID"))
+        );
+        assert_eq!(error["error"]["problems"][0]["field"], "last-event-id");
+    }
+    assert_eq!(rig.send(watch("alerts.0-7")).await.status(), StatusCode::OK);
+    rig.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_grpc_client_hears_of_an_unknown_service_in_its_own_protocol() {
+    let request =
+        HttpRequest::post("/qipp.nothing.v1.Nothing/Do").header("content-type", "application/grpc");
+    let answer = rig().send(request.body(Body::empty()).unwrap()).await;
+    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    assert!(
+        status.message().contains("/qipp.nothing.v1.Nothing/Do")
+            && status.message().contains("reflection")
+    );
 }
 
 #[test]
@@ -429,7 +468,7 @@ async fn a_live_stream_names_the_cut_resumes_and_ends_with_the_process() {
     );
     let mut body = response.into_body();
     let mut text = String::new();
-    while !text.contains("returns.0-2") {
+    while !text.contains("alerts.0-2") {
         text += std::str::from_utf8(&body.frame().await.unwrap().unwrap().into_data().unwrap())
             .unwrap();
     }
@@ -444,8 +483,8 @@ async fn a_live_stream_names_the_cut_resumes_and_ends_with_the_process() {
         .unwrap();
 
     for (path, resumed) in [
-        ("/v1/alerts/watch?from=returns.0-1", Some(id)),
-        ("/v1/alerts/watch?from=returns.0-2", None),
+        ("/v1/alerts/watch?from=alerts.0-1", Some(id)),
+        ("/v1/alerts/watch?from=alerts.0-2", None),
     ] {
         let request = HttpRequest::get(path);
         let request = resumed
@@ -459,7 +498,7 @@ async fn a_live_stream_names_the_cut_resumes_and_ends_with_the_process() {
         );
         assert_eq!(
             rig.fake.0.lock().unwrap().watch.take().unwrap().from,
-            Some(cut(2))
+            Some(alerts_cut(2))
         );
     }
     let bad = HttpRequest::get("/v1/alerts/watch")
@@ -474,34 +513,44 @@ async fn a_live_stream_names_the_cut_resumes_and_ends_with_the_process() {
 }
 
 #[tokio::test]
-async fn a_csv_file_is_decided_return_by_return_or_refused_as_a_whole() {
+async fn a_csv_file_is_taken_as_a_whole_or_refused_as_a_whole() {
     let rig = rig();
-    let (status, body) = rig.upload("RJ1\nRJ2\nRJ3\nRJ9\nRJ1").await;
+    let (status, body) = rig.upload("RJ1\nRJ2\nRJ1").await;
     assert_eq!(status, StatusCode::OK, "{body}");
-    assert_eq!(
-        (&body["accepted"], &body["repeats"], &body["minCut"]),
-        (&json!(2), &json!(1), &json!("returns.0-14"))
-    );
-    assert_eq!(
-        body["conflicts"],
-        json!([{"org": "RJ3", "period": "2012-01", "decision": "DECISION_CONFLICT", "revision": 2}])
-    );
-    assert_eq!(
-        (
-            &body["rejected"][0]["org"],
-            &body["rejected"][0]["problems"][0]["code"]
-        ),
-        (&json!("RJ9"), &json!("UNKNOWN"))
-    );
+    let expected = json!({"accepted": 2, "repeats": 1, "minCut": "returns.0-12"});
+    assert_eq!(body, expected);
 
-    let (status, body) = rig.upload("RJ1\n?").await;
+    // What cannot be read hides nothing of what could, and nothing of either is submitted.
+    let (status, body) = rig.upload("RJ1\n?\nRJ3\nRJ9").await;
     assert_eq!(
         (status, &body["error"]["reason"]),
         (StatusCode::BAD_REQUEST, &json!("INVALID_CSV"))
     );
+    let problems = body["error"]["problems"].as_array().unwrap();
+    let codes: Vec<&str> = problems
+        .iter()
+        .map(|p| p["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["CONFLICT", "UNKNOWN", "BAD_ROW"]);
+    let bad = json!({"field": "line 2", "code": "BAD_ROW", "description": "what?"});
+    assert_eq!(problems[2], bad);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("nothing of the file was submitted: 3 faults"),
+        "{message}"
+    );
+
+    // Refused after all others had been accepted: both are said, and it is no plain success.
+    let (status, body) = rig.upload("RJ1\nRJ8").await;
+    assert_eq!(status, StatusCode::MULTI_STATUS, "{body}");
     assert_eq!(
-        body["error"]["problems"][0],
-        json!({"field": "row 1", "code": "BAD_ROW", "description": "what?"})
+        body["taken"],
+        json!([{"org": "RJ1", "period": "2012-01", "revision": 2}])
+    );
+    let refused = &body["refused"][0];
+    assert_eq!(
+        (&refused["org"], &refused["code"]),
+        (&json!("RJ8"), &json!("UNKNOWN"))
     );
 
     let (status, body) = rig.upload("RJ1\nBREAK\nRJ1").await;

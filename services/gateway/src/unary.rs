@@ -3,6 +3,7 @@
 //! Never interprets either of them.
 
 use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Query, RawPathParams, Request};
 use axum::response::Response;
 use bytes::Bytes;
@@ -11,12 +12,16 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::MessageDescriptor;
-use qipp_api::error::Code;
+use qipp_api::error::{ApiError, Code, FormFaults};
+use qipp_api::json::MORE_FAULTS;
 
 use crate::answer::{Failure, json_response};
 use crate::context::{grpc_request, request_id, timeout};
 use crate::routes::{Route, Verb};
 use crate::{Gateway, requests, transcode};
+
+/// Where returns and schemes go.
+const INTAKE: &str = "/qipp.intake.v1.IntakeService/";
 
 /// A route with its descriptors.
 pub(crate) struct Call {
@@ -40,17 +45,38 @@ impl Call {
             output: rpc.output(),
         }
     }
+
+    /// Faults of a return or a scheme that its service never sees are counted as those that it does.
+    fn count(&self, failure: Failure) -> Failure {
+        if !self.path.path().starts_with(INTAKE) {
+            return failure;
+        }
+        let problems = failure.error.problems.iter();
+        let codes = problems
+            .map(|p| p.code.clone())
+            .filter(|code| code != MORE_FAULTS);
+        let counted = FormFaults(codes.collect());
+        failure.counting(counted)
+    }
 }
 
 /// Answers a request.
 pub(crate) async fn answer(
     gateway: &Gateway,
     call: &Call,
-    params: &RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Response {
     let id = request_id(request.headers()).to_owned();
-    match try_answer(gateway, call, params, request).await {
+    let params = params.map_err(|_| {
+        let what = "the address holds bytes that are not UTF-8 (such as %ff): write it in UTF-8 and escape that";
+        Failure::from(ApiError::invalid_field("BAD_PATH", "path", what))
+    });
+    let answer = match &params {
+        Ok(params) => try_answer(gateway, call, params, request).await,
+        Err(failure) => Err(failure.clone()),
+    };
+    match answer {
         Ok(json) => json_response(StatusCode::OK, json),
         Err(failure) => failure.into_response(&id),
     }
@@ -76,7 +102,8 @@ async fn try_answer(
         }
     };
     let params: Vec<_> = params.iter().collect();
-    let message = requests::message(call.input.clone(), &params, &parts.uri, &body)?;
+    let message = requests::message(call.input.clone(), &params, &parts.uri, &body);
+    let message = message.map_err(|failure| call.count(failure))?;
 
     let mut request = grpc_request(&parts.headers, Bytes::from(message.encode_to_vec()));
     request.set_timeout(timeout);

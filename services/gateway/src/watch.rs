@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Uri};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
+use qipp_api::error::ApiError;
 use qipp_api::proto::alerts::v1::alerts_service_client::AlertsServiceClient;
 use qipp_api::proto::alerts::v1::{WatchAlertsRequest, WatchAlertsResponse};
 use qipp_api::proto::events::v1::Cut;
@@ -25,6 +26,9 @@ use crate::context::{grpc_request, request_id, timeout};
 use crate::routes::WATCH_RPC;
 use crate::unary::query_of;
 use crate::{Gateway, cut_text, transcode};
+
+/// The log whose positions the ids of events are.
+const ALERTS: &str = "qipp.alerts.v1";
 
 /// Answers with a stream of events.
 pub(crate) async fn watch(gateway: Arc<Gateway>, request: Request) -> Response {
@@ -83,14 +87,22 @@ pub(crate) fn request_of(uri: &Uri, headers: &HeaderMap) -> Result<WatchAlertsRe
     })
 }
 
+/// The ids of events are cuts of the log of alerts. One of another log says nothing about what was missed: going on from it would show
+/// everything again, or nothing.
 fn resumption(id: &HeaderValue) -> Result<Cut, Failure> {
+    let refused = |what: &str| {
+        let what = format!(
+            "last-event-id {what}: send the id of an event, or leave it away to start over"
+        );
+        ApiError::invalid_field("BAD_EVENT_ID", "last-event-id", what).into()
+    };
     let cut = id.to_str().ok().and_then(cut_text::decode);
-    cut.ok_or_else(|| {
-        Failure::invalid(
-            "BAD_EVENT_ID",
-            "last-event-id is not the id of an event: leave it away to start over",
-        )
-    })
+    let cut = cut.ok_or_else(|| refused("is not the id of an event"))?;
+    let is_ours = cut.next.iter().any(|position| position.topic == ALERTS);
+    if cut.next.is_empty() || is_ours {
+        return Ok(cut);
+    }
+    Err(refused("names no position in the log of alerts"))
 }
 
 fn stream(

@@ -5,11 +5,9 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use prost::Message;
-use qipp_api::error::ApiError;
-use qipp_api::files;
+use qipp_api::error::{self, ApiError};
+use qipp_api::files::{self, Sheet};
 use qipp_api::json::from_json_text;
-use qipp_api::proto::events::v1::Return;
-use qipp_api::proto::intake::v1::Problem as WireProblem;
 use qipp_domain::validate::Problem;
 use qipp_gateway::CsvIntake;
 
@@ -59,22 +57,13 @@ pub(crate) fn source(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// The returns of a file, and notes about what was left out.
-///
-/// # Errors
-/// All faults of the file.
-pub(crate) fn returns(
-    format: ReturnsFormat,
-    bytes: &[u8],
-    source: &str,
-) -> Result<(Vec<Return>, Vec<String>), Vec<Problem>> {
+/// The returns of a file, or what could be read of them and all faults.
+pub(crate) fn sheet(format: ReturnsFormat, bytes: &[u8], source: &str) -> Sheet {
     match format {
-        ReturnsFormat::Quality => files::quality(bytes).map(|returns| (returns, Vec::new())),
-        ReturnsFormat::Savings => files::savings(bytes).map(|returns| (returns, Vec::new())),
-        ReturnsFormat::Rtt => files::rtt(bytes, source).map(|returns| (returns, Vec::new())),
-        ReturnsFormat::AeWeekly => {
-            files::ae_weekly(bytes, source).map(|read| (read.returns, read.notes))
-        }
+        ReturnsFormat::Quality => files::quality_sheet(bytes),
+        ReturnsFormat::Savings => files::savings_sheet(bytes),
+        ReturnsFormat::Rtt => files::rtt_sheet(bytes, source),
+        ReturnsFormat::AeWeekly => files::ae_weekly_sheet(bytes, source),
     }
 }
 
@@ -112,9 +101,13 @@ pub(crate) fn json_lines<M: Message + Default>(
 }
 
 /// All faults of a file as one failure.
-pub(crate) fn faults(path: &Path, problems: &[Problem]) -> Failure {
+pub(crate) fn faults<P: Into<error::Problem>>(
+    path: &Path,
+    problems: impl IntoIterator<Item = P>,
+) -> Failure {
     let lines: Vec<String> = problems
-        .iter()
+        .into_iter()
+        .map(Into::into)
         .map(|p| format!("  {} at {}: {}", p.code, p.field, p.description))
         .collect();
     refused(path, &lines)
@@ -122,7 +115,7 @@ pub(crate) fn faults(path: &Path, problems: &[Problem]) -> Failure {
 
 fn refused(path: &Path, lines: &[String]) -> Failure {
     let what = format!(
-        "{} was refused, and nothing of it was sent:\n{}",
+        "{} was refused, and nothing of it was written:\n{}",
         path.display(),
         lines.join("\n")
     );
@@ -134,37 +127,25 @@ fn refused(path: &Path, lines: &[String]) -> Failure {
 pub(crate) struct ReturnsAsCsv;
 
 impl CsvIntake for ReturnsAsCsv {
-    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<Return>, Vec<WireProblem>> {
+    fn parse(&self, format: &str, text: &[u8]) -> Sheet {
         let known =
             ReturnsFormat::from_str(if format.is_empty() { "quality" } else { format }, true);
-        let Ok(format) = known else {
-            let names: Vec<String> = ReturnsFormat::value_variants()
-                .iter()
-                .filter_map(|variant| {
-                    variant
-                        .to_possible_value()
-                        .map(|value| value.get_name().to_owned())
-                })
-                .collect();
-            let description = format!(
-                "`{format}` is not a format: use one of {}",
-                names.join(", ")
-            );
-            return Err(vec![WireProblem {
-                code: "FORMAT_UNKNOWN".into(),
-                field: "format".into(),
-                description,
-            }]);
-        };
-        returns(format, text, "upload")
-            .map(|(returns, _)| returns)
-            .map_err(|problems| {
-                let wire = |p: Problem| WireProblem {
-                    code: p.code.to_owned(),
-                    field: p.field,
-                    description: p.description,
-                };
-                problems.into_iter().map(wire).collect()
+        if let Ok(format) = known {
+            return sheet(format, text, "upload");
+        }
+        let names: Vec<String> = ReturnsFormat::value_variants()
+            .iter()
+            .filter_map(|variant| {
+                variant
+                    .to_possible_value()
+                    .map(|value| value.get_name().to_owned())
             })
+            .collect();
+        let format: String = format.chars().take(40).collect();
+        let what = format!(
+            "`{format}` is not a format: use one of {}",
+            names.join(", ")
+        );
+        Sheet::refused(Problem::new("FORMAT_UNKNOWN", "format", what))
     }
 }

@@ -226,6 +226,14 @@ fn http() {
         write("json_request", name, [&[0], text.as_slice()].concat());
     }
     write("json_return", "special", br#"{"return":{"orgCode":"RA1","period":"2011-04","status":2,"quality":{"observations":[{"marker":"AE_4H","measured":{"numerator":"NaN","denominator":"-Infinity"}},{"marker":"CDI","measured":{"numerator":1e999}}]}}}"#);
+    write("json_return", "many_faults", br#"{"validateOnly":"yes","x":1,"return":{"orgCode":5,"status":"DRAFT","expectedRevision":-1,"quality":{"observations":[{"marker":[],"measured":{"numerator":"x"}},7,null]},"savings":{}}}"#);
+    write("json_return", "hidden", br#"{"return":{"orgCode":"RA1","period":"2011-04","status":2,"source":"\u0000","narrative":"\u202e\u001b","idempotencyKey":"943-476-5919","quality":{"observations":[{"marker":"AE_4H","breakdown":"w:9434765919","missing":2}]}}}"#);
+    write(
+        "json_return",
+        "byte_order_mark",
+        b"\xEF\xBB\xBF{\"validateOnly\":true}",
+    );
+    write("json_return", "utf_16", b"{\0\"\0x\0\"\0:\01\0}\0");
     write("json_return", "deep", "[".repeat(2_000));
     write("json_return", "deeper", r#"{"return":"#.repeat(400));
     write(
@@ -331,6 +339,17 @@ fn tables() {
             b"\xa3\n",
         ]
         .concat(),
+    );
+    write(
+        "csv_quality",
+        "stated_separator",
+        "sep=;\r\norg_code;period;marker;numerator;denominator\r\nRA1;2011-04;AE_4H;95;100\r\n",
+    );
+    write("csv_quality", "utf_16", b"o\0r\0g\0_\0c\0o\0d\0e\0");
+    write(
+        "csv_quality",
+        "form_and_meaning",
+        "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,1,2\nRA1,2011-04,NOPE,x,2\nRA1,2011-04,AE_4H,3,2\nRZ9,2011-04,AE_4H,1,2\n",
     );
     write("csv_quality", "zip", b"PK\x03\x04abc");
     let savings = "org_code,period,scheme_id,plan_pence,actual_pence,actual_ytd_pence,forecast_pence,recurrent_pence,missing,status,simulated\n";

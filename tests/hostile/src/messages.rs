@@ -57,6 +57,14 @@ pub(crate) fn check_return(ret: &wire::Return) {
     }
 }
 
+/// What validation finds in a return.
+pub(crate) fn faults_of(ret: &wire::Return) -> Vec<Problem> {
+    let draft = draft::return_draft(ret);
+    against(ret, |against| validate_return(draft, against))
+        .err()
+        .unwrap_or_default()
+}
+
 fn against<T>(ret: &wire::Return, check: impl FnOnce(&Against<'_>) -> T) -> T {
     let nation = world::nation();
     let reference = nation.reference(&KnownAt::Latest);

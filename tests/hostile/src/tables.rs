@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use qipp_api::draft::{reference_fact, return_draft};
-use qipp_api::files::{self, MAX_PROBLEMS, Read, RttTree};
+use qipp_api::files::{self, MAX_PROBLEMS, Read, RttTree, Sheet};
 use qipp_api::proto::events::v1::{ReferenceFact, Return};
 
 use qipp_spc::Profile;
 use qipp_spc::chart_io::{xmr_csv, xmr_json_line};
 use qipp_spc::xmr::XmrOptions;
 
-use crate::messages::check_return;
+use crate::messages::{check_return, faults_of};
 use crate::promises;
 
 /// `quality`.
 pub(crate) fn csv_quality(data: &[u8]) {
+    sheet(&files::quality_sheet(data), data.len());
     if let Some(read) = read(data, files::quality) {
         returns(&read);
     }
@@ -23,6 +24,7 @@ pub(crate) fn csv_quality(data: &[u8]) {
 
 /// `savings`.
 pub(crate) fn csv_savings(data: &[u8]) {
+    sheet(&files::savings_sheet(data), data.len());
     if let Some(read) = read(data, files::savings) {
         returns(&read);
     }
@@ -30,6 +32,7 @@ pub(crate) fn csv_savings(data: &[u8]) {
 
 /// `rtt`.
 pub(crate) fn csv_rtt(data: &[u8]) {
+    sheet(&files::rtt_sheet(data, "fuzz"), data.len());
     if let Some(read) = read(data, |data| files::rtt(data, "fuzz")) {
         returns(&read);
     }
@@ -51,6 +54,7 @@ pub(crate) fn csv_rtt(data: &[u8]) {
 
 /// `ae-weekly`.
 pub(crate) fn csv_ae_weekly(data: &[u8]) {
+    sheet(&files::ae_weekly_sheet(data, "fuzz"), data.len());
     if let Some(read) = read(data, |data| files::ae_weekly(data, "fuzz")) {
         let merged = files::merge_quality(read.returns.clone(), read.returns.clone());
         assert_eq!(
@@ -92,6 +96,29 @@ pub(crate) fn csv_chart(data: &[u8]) {
             xmr_json_line(&record),
             Ok(record),
             "a record comes back as it was"
+        );
+    }
+}
+
+/// What could be read of a file, faulty or not, has the form of returns, and every fault of one that validation finds has a line.
+fn sheet(sheet: &Sheet, sent: usize) {
+    assert_eq!(sheet.returns.len(), sheet.places.len());
+    returns(&sheet.returns);
+    let mut found = Vec::new();
+    for (index, ret) in sheet.returns.iter().enumerate().take(200) {
+        found.extend(faults_of(ret).into_iter().map(|p| (index, p.into())));
+    }
+    let all = sheet.all_problems(found);
+    assert!(all.len() <= MAX_PROBLEMS + 1);
+    let lines = all.iter().map(|problem| {
+        let rest = problem.field.strip_prefix("line ")?;
+        rest.split(',').next()?.parse::<usize>().ok()
+    });
+    for (problem, line) in all.iter().zip(lines) {
+        promises::fault(&problem.code, &problem.field, &problem.description);
+        assert!(
+            problem.field == "file" || line.is_some_and(|line| line <= sent + 2),
+            "{problem:?}"
         );
     }
 }

@@ -323,7 +323,7 @@ async fn exit_codes_tell_a_script_what_went_wrong() {
     let refused = folder.path().join("refused.csv");
     std::fs::write(
         &refused,
-        "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\n",
+        "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\nRZ9,2011-04,AE_4H,9,10\n",
     )
     .unwrap();
     let unknown = folder.path().join("unknown.csv");
@@ -340,8 +340,22 @@ async fn exit_codes_tell_a_script_what_went_wrong() {
     for (arguments, code, said) in [
         (vec!["query", "status"], 0, ""),
         (vec!["query", "statuses"], 2, "statuses"),
-        (vec!["submit", &refused], 3, "EXCEL_DATE"),
-        (vec!["submit", &unknown], 3, "UNKNOWN_ORGANISATION"),
+        (
+            vec!["submit", &refused],
+            3,
+            "EXCEL_DATE at line 2, column period",
+        ),
+        // In the same answer: one fault hides no other.
+        (
+            vec!["submit", &refused],
+            3,
+            "UNKNOWN_ORGANISATION at line 3, column org_code",
+        ),
+        (
+            vec!["submit", &unknown],
+            3,
+            "UNKNOWN_ORGANISATION at line 2, column org_code",
+        ),
         (vec!["query", "series", "RZ9", "AE_4H"], 4, "RZ9"),
         (vec!["query", "status", "--key-file", &wrong], 5, "key"),
         (

@@ -112,11 +112,10 @@ org_code,period,marker,numerator,denominator,missing,status
 RA1,2011-04,AE_4H,90,100,,final
 RA1,2011-04,CDI,,,not_collected,final
 RA2,2011-04,AE_4H,80,100,,final
-RZ9,2011-04,AE_4H,80,100,,final
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn csv_is_submitted_return_by_return_and_sent_again_without_harm() {
+async fn csv_is_submitted_as_a_whole_and_sent_again_without_harm() {
     let sandbox = sandbox().await;
     let http = collector(&sandbox);
     let head = sandbox.written();
@@ -126,19 +125,32 @@ async fn csv_is_submitted_return_by_return_and_sent_again_without_harm() {
     assert_eq!((dry.status, &dry.body["accepted"]), (200, &json!(2)));
     assert_eq!(sandbox.written(), head);
 
+    // One month of which anything is wrong keeps all others out.
+    let unknown = format!("{CSV}RZ9,2011-04,AE_4H,80,100,,final\n");
+    let refused = http.post_csv("/v1/returns:csv", unknown).await;
+    let problem = &refused.body["error"]["problems"][0];
+    assert_eq!(
+        (refused.status, &problem["code"], &problem["field"]),
+        (
+            400,
+            &json!("UNKNOWN_ORGANISATION"),
+            &json!("line 5, column org_code")
+        )
+    );
+    assert_eq!(sandbox.written(), head);
+
     let first = http
         .post_csv("/v1/returns:csv?format=quality", CSV.to_owned())
         .await;
     assert_eq!(
-        (&first.body["accepted"], &first.body["repeats"]),
-        (&json!(2), &json!(0)),
+        (
+            first.status,
+            &first.body["accepted"],
+            &first.body["repeats"]
+        ),
+        (200, &json!(2), &json!(0)),
         "{:?}",
         first.body
-    );
-    let rejected = &first.body["rejected"][0];
-    assert_eq!(
-        (&rejected["org"], &rejected["problems"][0]["code"]),
-        (&json!("RZ9"), &json!("UNKNOWN_ORGANISATION"))
     );
     let again = http.post_csv("/v1/returns:csv", CSV.to_owned()).await;
     assert_eq!(
@@ -161,7 +173,7 @@ async fn csv_is_submitted_return_by_return_and_sent_again_without_harm() {
 async fn a_csv_file_with_faults_is_refused_whole_with_line_and_column() {
     let sandbox = sandbox().await;
     let head = sandbox.written();
-    let text = "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\nRA1,2011-04,AE_4H,\"9,000\",100\n";
+    let text = "sep=,\norg_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\nRA1,2011-04,NOPE,\"9,000\",100\nRA1,2011-04,AE_4H,101,100\nRA1,2011-04,AE_4H,1,2\n";
     let answer = collector(&sandbox)
         .post_csv("/v1/returns:csv", text.to_owned())
         .await;
@@ -179,10 +191,15 @@ async fn a_csv_file_with_faults_is_refused_whole_with_line_and_column() {
     assert_eq!(
         found,
         [
-            ("EXCEL_DATE", "line 2, column period"),
-            ("THOUSANDS_SEPARATOR", "line 3, column numerator")
+            ("EXCEL_DATE", "line 3, column period"),
+            ("THOUSANDS_SEPARATOR", "line 4, column numerator"),
+            ("UNKNOWN_MARKER", "line 4, column marker"),
+            ("NUMERATOR_ABOVE_DENOMINATOR", "line 5, column numerator"),
+            ("DUPLICATE_MARKER", "line 6, column marker"),
         ]
     );
+    let twice = error["problems"][4]["description"].as_str().unwrap();
+    assert!(twice.contains("already given by line 5"), "{twice}");
     let unknown = collector(&sandbox)
         .post_csv("/v1/returns:csv?format=xls", text.to_owned())
         .await;
@@ -191,4 +208,29 @@ async fn a_csv_file_with_faults_is_refused_whole_with_line_and_column() {
         json!("FORMAT_UNKNOWN")
     );
     assert_eq!(sandbox.written(), head);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_form_are_counted_by_code_like_those_of_meaning() {
+    let sandbox = sandbox().await;
+    let http = collector(&sandbox);
+    let counted =
+        |code: &str| sandbox.metric(&format!("qipp_rejected_faults_total{{code=\"{code}\"}}"));
+    let json = json!({"return": {"orgCod": "RA1", "status": "DRAFT", "period": 5}});
+    assert_eq!(http.post("/v1/returns", &json).await.status, 400);
+    assert_eq!((counted("UNKNOWN_FIELD"), counted("BAD_VALUE")), (1.0, 2.0));
+    let scheme = json!({"scheme": {"plannedPence": ["1", "x", "y"]}});
+    assert_eq!(http.post("/v1/schemes", &scheme).await.status, 400);
+    assert_eq!(counted("BAD_VALUE"), 4.0);
+    let csv = "org_code,period,marker,numerator,denominator\nRA1,Apr-11,AE_4H,90,100\nRZ9,2011-04,AE_4H,1,2\n";
+    let refused = http.post_csv("/v1/returns:csv", csv.to_owned()).await;
+    assert_eq!(refused.status, 400);
+    // One by the reader of the file, one by the service that validated what could be read; neither twice.
+    assert_eq!(
+        (counted("EXCEL_DATE"), counted("UNKNOWN_ORGANISATION")),
+        (1.0, 1.0)
+    );
+    // A query that can't be read rejects no return.
+    assert_eq!(http.get("/v1/alerts?nope=1").await.status, 400);
+    assert_eq!(counted("UNKNOWN_PARAMETER"), 0.0);
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use qipp_api::files::{Places, Sheet};
 use qipp_api::proto::alerts::v1::alerts_service_server::AlertsService;
 use qipp_api::proto::alerts::v1::*;
 use qipp_api::proto::events::v1 as events;
 use qipp_api::proto::intake::v1::intake_service_server::IntakeService;
 use qipp_api::proto::intake::v1::*;
+use qipp_domain::validate::Problem as Fault;
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -46,9 +48,18 @@ impl Fake {
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 pub(super) fn cut(offset: u64) -> events::Cut {
+    cut_of("qipp.returns.v1", offset)
+}
+
+/// As the ids of events are.
+pub(super) fn alerts_cut(offset: u64) -> events::Cut {
+    cut_of("qipp.alerts.v1", offset)
+}
+
+fn cut_of(topic: &str, offset: u64) -> events::Cut {
     events::Cut {
         next: vec![events::Position {
-            topic: "qipp.returns.v1".into(),
+            topic: topic.into(),
             partition: 0,
             offset,
         }],
@@ -120,6 +131,9 @@ impl IntakeService for Fake {
             };
             let result = match message.r#return.as_ref().map(|r| r.org_code.as_str()) {
                 Some("RJ1") => receipt(Decision::Accepted),
+                // Closed between the two passes.
+                Some("RJ8") if message.validate_only => receipt(Decision::Accepted),
+                Some("BREAK") if message.validate_only => receipt(Decision::Accepted),
                 Some("RJ2") => receipt(Decision::Repeat),
                 Some("RJ3") => receipt(Decision::Conflict),
                 Some("BREAK") => return Err(Status::unavailable("gone")),
@@ -181,7 +195,7 @@ impl AlertsService for Fake {
             Ok(WatchAlertsResponse {
                 alert: Some(alert),
                 event: None,
-                cut: Some(cut(offset)),
+                cut: Some(alerts_cut(offset)),
             })
         };
         // Two alerts, and then a long silence.
@@ -220,21 +234,23 @@ impl AlertsService for Fake {
 pub(super) struct Lines;
 
 impl CsvIntake for Lines {
-    fn parse(&self, format: &str, text: &[u8]) -> Result<Vec<events::Return>, Vec<Problem>> {
+    fn parse(&self, format: &str, text: &[u8]) -> Sheet {
         assert_eq!(format, "codes");
         let text = std::str::from_utf8(text).unwrap();
-        if text.contains('?') {
-            return Err(vec![Problem {
-                code: "BAD_ROW".into(),
-                field: "row 1".into(),
-                description: "what?".into(),
-            }]);
+        let mut sheet = Sheet::default();
+        for (line, code) in (1..).zip(text.lines()) {
+            if code == "?" {
+                let field = format!("line {line}");
+                sheet.problems.push(Fault::new("BAD_ROW", field, "what?"));
+                continue;
+            }
+            sheet.places.push(Places::default());
+            sheet.returns.push(events::Return {
+                org_code: code.to_owned(),
+                period: "2012-01".into(),
+                ..events::Return::default()
+            });
         }
-        let one = |code: &str| events::Return {
-            org_code: code.to_owned(),
-            period: "2012-01".into(),
-            ..events::Return::default()
-        };
-        Ok(text.lines().map(one).collect())
+        sheet
     }
 }

@@ -148,18 +148,18 @@ async fn facts(
                 .collect::<Result<_, _>>()?;
             let slices: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
             let named = paths.first().cloned().unwrap_or_default();
-            formats::markers(&slices).map_err(|problems| files::faults(&named, &problems))
+            formats::markers(&slices).map_err(|problems| files::faults(&named, problems))
         }
         ReferenceFile::PctSha { file } => {
-            formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, &p))
+            formats::pct_sha_2010(&files::read(file)?).map_err(|p| files::faults(file, p))
         }
         ReferenceFile::Trusts { file } => {
             let known = known_codes(client, server).await?;
-            formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
+            formats::trusts(&files::read(file)?, &known).map_err(|p| files::faults(file, p))
         }
         ReferenceFile::Succession { file } => {
             let known = known_codes(client, server).await?;
-            formats::succession(&files::read(file)?, &known).map_err(|p| files::faults(file, &p))
+            formats::succession(&files::read(file)?, &known).map_err(|p| files::faults(file, p))
         }
         ReferenceFile::Rtt(rtt) => {
             let options = RttTree {
@@ -172,7 +172,7 @@ async fn facts(
                 group_names: &BTreeMap::new(),
             };
             formats::rtt_reference(&files::read(&rtt.file)?, &options)
-                .map_err(|p| files::faults(&rtt.file, &p))
+                .map_err(|p| files::faults(&rtt.file, p))
         }
         ReferenceFile::Facts { file } => files::json_lines(file, "qipp.events.v1.ReferenceFact"),
     }

@@ -154,7 +154,7 @@ async fn pages(
 }
 
 fn treatment_functions(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    rtt_treatment_functions(&files::read(path)?).map_err(|problems| files::faults(path, &problems))
+    rtt_treatment_functions(&files::read(path)?).map_err(|problems| files::faults(path, problems))
 }
 
 fn as_published(levels: &[(Slug, Vec<RollUpCell>)], names: &BTreeMap<String, String>) -> String {
