@@ -76,7 +76,7 @@ impl Metrics {
             turns: registered(&registry, turns.expect(NAMES)),
             returns: in_registry(
                 "qipp_returns_total",
-                "Returns that were answered, by what became of them.",
+                "Returns that were answered, by what became of them. A file counts twice: its returns are validated in a dry run first.",
                 &["decision"],
             ),
             rejections: in_registry(

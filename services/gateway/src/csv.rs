@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, Uri};
 use qipp_api::error::{self, ApiError, FormFaults};
-use qipp_api::files::Sheet;
+use qipp_api::files::{MAX_PROBLEMS, Sheet};
 use qipp_api::proto::events::v1::{Cut, Position, Return};
 use qipp_api::proto::intake::v1::intake_service_client::IntakeServiceClient;
 use qipp_api::proto::intake::v1::submit_returns_response::Result as Outcome;
@@ -208,7 +208,7 @@ struct Summary {
     /// Each with its revision.
     accepted: Vec<(usize, u32)>,
     repeats: Vec<(usize, u32)>,
-    /// Every fault of a return that was not taken.
+    /// Every fault of a return that was not taken, as far as they are told.
     refused: Vec<(usize, error::Problem)>,
     cut: BTreeMap<(String, u32), u64>,
 }
@@ -228,7 +228,9 @@ impl Summary {
                     field: p.field,
                     description: p.description,
                 };
-                let problems = rejection.problems.into_iter().map(problem);
+                // One more than are told: then the list says that there are more.
+                let room = (MAX_PROBLEMS + 2).saturating_sub(self.refused.len());
+                let problems = rejection.problems.into_iter().take(room).map(problem);
                 self.refused
                     .extend(problems.map(|problem| (index, problem)));
             }

@@ -49,12 +49,12 @@ impl Sheet {
     #[must_use]
     pub fn all_problems(&self, found: Vec<(usize, error::Problem)>) -> Vec<error::Problem> {
         let of_form = self.problems.iter().cloned().map(error::Problem::from);
-        let placed = found.into_iter().map(|(index, problem)| {
-            match self.places.get(index) {
+        let placed = found
+            .into_iter()
+            .map(|(index, problem)| match self.places.get(index) {
                 Some(places) => places.of(problem),
                 None => problem,
-            }
-        });
+            });
         let mut all: Vec<error::Problem> = of_form.chain(placed).collect();
         all.sort_by_key(|problem| line_of(&problem.field));
         let left_out = all.len().saturating_sub(MAX_PROBLEMS + 1);

@@ -46,7 +46,6 @@ pub(super) fn load(
         let layer = Figment::from(Toml::file_exact(path));
         layers.push((path.display().to_string(), layer));
     }
-    refuse_almost(names())?;
     let environment = Env::prefixed(PREFIX)
         .filter(|key| key.starts_with("SERVE__"))
         .split("__");
@@ -54,7 +53,7 @@ pub(super) fn load(
     let flags = Serialized::defaults(Layer { serve: flags });
     layers.push(("flag".to_owned(), Figment::from(flags)));
 
-    let mut faults = Vec::new();
+    let mut faults = almost_entries(names());
     let mut known = BTreeMap::new();
     let mut held: BTreeMap<String, (Value, String)> = BTreeMap::new();
     for (number, (source, layer)) in layers.iter().enumerate() {
@@ -109,21 +108,22 @@ pub(crate) fn entries() -> Vec<String> {
 }
 
 /// `QIPP_SERVE_LISTEN` is meant for an entry, and would be passed over: between levels there are two underscores.
-fn refuse_almost(names: impl Iterator<Item = String>) -> Result<(), Failure> {
+fn almost_entries(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut almost: Vec<String> = names
         .filter(|name| name.starts_with(ALMOST_ENTRIES) && !name.starts_with(ENTRIES))
         .collect();
     almost.sort();
     if almost.is_empty() {
-        return Ok(());
+        return almost;
     }
     let variables: Vec<String> = entries().iter().map(|name| variable_of(name)).collect();
-    Err(wrong(almost.iter().map(|name| {
+    let told = almost.iter().map(|name| {
         match nearest(name, variables.iter().map(String::as_str)) {
             Some(meant) => format!("there is no variable {name}: is {meant} meant, with two underscores between levels?"),
             None => format!("there is no variable {name}: those of entries begin with {ENTRIES}, with two underscores between levels"),
         }
-    })))
+    });
+    told.collect()
 }
 
 fn wrong(what: impl IntoIterator<Item = String>) -> Failure {
@@ -184,13 +184,11 @@ mod tests {
     fn a_variable_that_is_almost_an_entry_is_refused_with_the_one_that_was_meant() {
         let given = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            refuse_almost(names.into_iter()).map_err(|failure| failure.error.to_string())
+            almost_entries(names.into_iter())
         };
-        assert_eq!(
-            given(&["QIPP_SERVE__LISTEN", "QIPP_SERVER", "PATH"]),
-            Ok(())
-        );
-        let wrong = given(&["QIPP_SERVE_LISTEN", "QIPP_SERVE_LIMITS_CALLS"]).unwrap_err();
+        let fine = given(&["QIPP_SERVE__LISTEN", "QIPP_SERVER", "PATH"]);
+        assert_eq!(fine, Vec::<String>::new());
+        let wrong = given(&["QIPP_SERVE_LISTEN", "QIPP_SERVE_LIMITS_CALLS"]).join("\n");
         assert!(
             wrong.contains("QIPP_SERVE_LISTEN: is QIPP_SERVE__LISTEN meant")
                 && wrong.contains("is QIPP_SERVE__LIMITS__CALLS meant"),
