@@ -14,7 +14,8 @@ use tonic::Status;
 pub(crate) struct Failure {
     http: StatusCode,
     pub(crate) error: ApiError,
-    counted: FormFaults,
+    /// Boxed, because hardly any failure has one.
+    counted: Option<Box<FormFaults>>,
 }
 
 impl Failure {
@@ -28,13 +29,16 @@ impl Failure {
         Self {
             http,
             error: ApiError::new(code, reason, message),
-            counted: FormFaults::default(),
+            counted: None,
         }
     }
 
     /// With the faults that no service has seen.
     pub(crate) fn counting(self, counted: FormFaults) -> Self {
-        Self { counted, ..self }
+        Self {
+            counted: Some(Box::new(counted)),
+            ..self
+        }
     }
 
     /// A request that cannot be read.
@@ -47,7 +51,9 @@ impl Failure {
         let mut response = json_response(self.http, self.error.to_json(request_id).to_string());
         // For whoever counts answers by their codes.
         response.extensions_mut().insert(self.error.code);
-        response.extensions_mut().insert(self.counted);
+        if let Some(counted) = self.counted {
+            response.extensions_mut().insert(*counted);
+        }
         if let Some(seconds) = self.error.retry_after_seconds() {
             response
                 .headers_mut()
@@ -68,7 +74,7 @@ impl From<ApiError> for Failure {
             http: StatusCode::from_u16(error.code.http())
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             error,
-            counted: FormFaults::default(),
+            counted: None,
         }
     }
 }

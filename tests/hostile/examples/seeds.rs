@@ -233,7 +233,7 @@ fn http() {
         "byte_order_mark",
         b"\xEF\xBB\xBF{\"validateOnly\":true}",
     );
-    write("json_return", "utf_16", b"{\0\"\0x\0\"\0:\01\0}\0");
+    write("json_return", "utf_16", b"{\0\"\0x\0\"\0:\x001\0}\0");
     write("json_return", "deep", "[".repeat(2_000));
     write("json_return", "deeper", r#"{"return":"#.repeat(400));
     write(
