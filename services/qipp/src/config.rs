@@ -273,10 +273,6 @@ impl ServeConfig {
                 self.operations.max_stalled_seconds,
             ),
         ];
-        let long = times.iter().filter(|(_, value)| *value > DAY);
-        wrong.extend(
-            long.map(|(name, _)| format!("serve.{name} has to be at most {DAY}, which is a day")),
-        );
         if self.min_free_bytes < LEAST_FREE {
             wrong.push(format!(
                 "serve.min_free_bytes has to be at least {LEAST_FREE}: the log grows by steps of half of that, and a disk that is full in the middle of one stops it"
