@@ -22,6 +22,7 @@ use clap::Args;
 use qipp_access::Role;
 use qipp_eventlog::ManualClock;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::Client;
 use crate::config::{LogFormat, Overrides, ServeConfig};
@@ -33,7 +34,7 @@ use crate::verbs::serve::start_tracing;
 /// Load real published data and a simulated part through the public API, and show what the house makes of it.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Stay up when everything is loaded, so that you can look further. Ctrl-C ends it.
+    /// Stay up when everything is loaded, so that you can look further. Ctrl-C or SIGTERM ends it.
     #[arg(long)]
     stay: bool,
     /// Address to listen on. Without --stay any free port is taken.
@@ -49,6 +50,7 @@ pub(crate) struct DemoArgs {
 
 pub(crate) async fn run(args: DemoArgs) -> Outcome {
     start_tracing(LogFormat::Text, "warn", None);
+    let mut terminate = signal(SignalKind::terminate())?;
     let started = Instant::now();
     let folder = Folder::prepare(args.data_dir.clone())?;
     let listen = args
@@ -77,24 +79,32 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
     println!(
         "QIPP Watch demo. Published data of the NHS (Open Government Licence v3.0), and simulated data wherever it says so.\n"
     );
-    let world = sources::World::build(args.seed)?;
-    let loaded = load::everything(&clients, &clock, &world).await?;
-    println!(
-        "\nLoaded in {:.0} s through the public API at {}.\n",
-        started.elapsed().as_secs_f64(),
-        house.url()
-    );
-    report::print(&clients, &world, &loaded).await?;
-    if args.stay {
-        report::how_to_go_on(&house.url(), &folder.path);
-        tokio::signal::ctrl_c()
-            .await
-            .context("waiting for Ctrl-C")?;
+    let work = async {
+        let world = sources::World::build(args.seed)?;
+        let loaded = load::everything(&clients, &clock, &world).await?;
+        println!(
+            "\nLoaded in {:.0} s through the public API at {}.\n",
+            started.elapsed().as_secs_f64(),
+            house.url()
+        );
+        report::print(&clients, &world, &loaded).await?;
+        if args.stay {
+            report::how_to_go_on(&house.url(), &folder.path);
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, exit::Failure>(())
+    };
+    let told_to_end = tokio::select! {
+        done = work => done.map(|()| false)?,
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).context("waiting for Ctrl-C")?,
+        _ = terminate.recv() => true,
+    };
+    if told_to_end {
         println!("Ending.");
     }
     house.stop().await;
     folder.clean_up();
-    if !args.stay {
+    if !told_to_end {
         println!(
             "\nDone in {:.0} s. `qipp demo --stay` stays up, so that you can look further.",
             started.elapsed().as_secs_f64()
