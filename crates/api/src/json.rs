@@ -198,6 +198,19 @@ pub fn from_json_text(message: &str, text: &[u8]) -> Result<Bytes, JsonFaults> {
     )
 }
 
+/// Of a text with faults of form, what can be read: the message without the fields that have one. `None` when the text is no JSON at all.
+///
+/// So that faults of form need not hide what validation would say of the rest. Never to be taken for what was sent.
+#[must_use]
+pub fn readable_part(message: &str, text: &[u8]) -> Option<Bytes> {
+    let descriptor = descriptor(message).ok()?;
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let mut value = serde_json::from_slice(text).ok()?;
+    form::prune(&descriptor, &mut value);
+    let message = read(&descriptor, &value).ok()?;
+    Some(message.encode_to_vec().into())
+}
+
 /// Why a text is not JSON, and where. The library appends the place to its words; here it has a field of its own.
 fn not_json(text: &[u8], error: &serde_json::Error) -> JsonError {
     // Every JSON text begins with a character of ASCII, of which UTF-16 makes a zero and the character.
@@ -447,6 +460,24 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_fault_is_left_where_it_is() {
+        let body = json!({"return": {"orgCode": "RJ1", "org_code": 7, "period": 5, "nothing": 1, "quality": {"observations": [
+            {"marker": 1, "measured": {"numerator": "12,5", "denominator": 4}}, 7, {"marker": "AE_4H", "missing": "MISSING_SUPPRESSED"},
+        ]}}});
+        let rest = readable_part(SUBMIT, body.to_string().as_bytes()).unwrap();
+        let expected = json!({"return": {"quality": {"observations": [
+            {"measured": {"denominator": 4}}, {}, {"marker": "AE_4H", "missing": "MISSING_SUPPRESSED"},
+        ]}}});
+        assert_eq!(from_json(SUBMIT, expected).unwrap(), rest);
+        let scheme = json!({"scheme": {"title": "Beds", "plannedPence": ["1", "x", "3"]}, "validateOnly": true});
+        let name = "qipp.intake.v1.SubmitSchemeRequest";
+        let rest = readable_part(name, scheme.to_string().as_bytes()).unwrap();
+        let expected = json!({"scheme": {"title": "Beds"}, "validateOnly": true});
+        assert_eq!(from_json(name, expected).unwrap(), rest);
+        assert_eq!(readable_part(SUBMIT, b"{"), None);
+    }
+
+    #[test]
     fn a_list_of_faults_that_is_too_long_is_cut_and_counted() {
         let bad = |many: usize| json!({"return": {"quality": {"observations": vec![json!({"marker": 5}); many]}}});
         let faults = from_json(SUBMIT, bad(20_000)).unwrap_err();
@@ -507,6 +538,13 @@ mod tests {
             let body = json!({ name: value });
             let refused = read(&descriptor(message).unwrap(), &body).is_err();
             prop_assert_eq!(form::faults(&descriptor(message).unwrap(), &body).is_some(), refused, "{}", body);
+            // What is left can be read, and is everything where nothing is wrong.
+            let text = body.to_string();
+            let rest = readable_part(message, text.as_bytes());
+            prop_assert!(rest.is_some(), "{}", body);
+            if let Ok(whole) = from_json_text(message, text.as_bytes()) {
+                prop_assert_eq!(rest, Some(whole));
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use http::{HeaderMap, Uri};
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use qipp_api::error::ApiError;
+use qipp_api::json;
 use qipp_api::proto::alerts::v1::WatchAlertsRequest;
 
 use crate::answer::Failure;
@@ -38,6 +39,26 @@ pub(crate) fn message(
             Err(ApiError::invalid(problems.concat()).into())
         }
     }
+}
+
+/// A dry run of what can be read of a request that was refused for its form; `None` where there is no dry run, or nothing can be read.
+pub(crate) fn dry_run(
+    input: MessageDescriptor,
+    path: &[(&str, &str)],
+    uri: &Uri,
+    body: &[u8],
+) -> Option<DynamicMessage> {
+    let validate_only = input.get_field_by_name("validate_only")?;
+    let bytes = json::readable_part(input.full_name(), body)?;
+    let mut message = DynamicMessage::decode(input, bytes).ok()?;
+    let query = query_of(uri).ok()?;
+    let query = query
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    // Parameters with a fault stay out, as fields do.
+    let _ = transcode::set_parameters(&mut message, path.iter().copied().chain(query));
+    message.set_field(&validate_only, Value::Bool(true));
+    Some(message)
 }
 
 /// The bytes of a request message: `rpc` is its full name (`package.Service/Method`), `path` holds the fields that the address names.

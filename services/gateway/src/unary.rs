@@ -12,8 +12,9 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::MessageDescriptor;
-use qipp_api::error::{ApiError, Code, FormFaults};
+use qipp_api::error::{ApiError, Code, FormFaults, Problem};
 use qipp_api::json::MORE_FAULTS;
+use tonic::Status;
 
 use crate::answer::{Failure, json_response};
 use crate::context::{grpc_request, request_id, timeout};
@@ -102,8 +103,23 @@ async fn try_answer(
         }
     };
     let params: Vec<_> = params.iter().collect();
-    let message = requests::message(call.input.clone(), &params, &parts.uri, &body);
-    let message = message.map_err(|failure| call.count(failure))?;
+    let message = match requests::message(call.input.clone(), &params, &parts.uri, &body) {
+        Ok(message) => message,
+        Err(failure) => {
+            let message = requests::dry_run(call.input.clone(), &params, &parts.uri, &body);
+            let failure = call.count(failure);
+            return Err(match message {
+                Some(message) if is_all_told(&failure) => {
+                    let mut request =
+                        grpc_request(&parts.headers, Bytes::from(message.encode_to_vec()));
+                    request.set_timeout(timeout);
+                    let checked = gateway.backend.unary(call.path.clone(), request, timeout);
+                    with_meaning(failure, checked.await.err().as_ref())
+                }
+                _ => failure,
+            });
+        }
+    };
 
     let mut request = grpc_request(&parts.headers, Bytes::from(message.encode_to_vec()));
     request.set_timeout(timeout);
@@ -112,6 +128,50 @@ async fn try_answer(
         .unary(call.path.clone(), request, timeout)
         .await?;
     transcode::to_json(call.output.clone(), bytes)
+}
+
+/// Are all faults of form listed? While some are not, there is no room for those of meaning.
+fn is_all_told(failure: &Failure) -> bool {
+    let problems = &failure.error.problems;
+    !problems.is_empty() && problems.iter().all(|p| p.code != MORE_FAULTS)
+}
+
+/// Faults of form, and after them what validation found in the part that could be read. What it says of a place that could not be read, or
+/// of what holds that place, may come from the hole and is left out.
+fn with_meaning(mut failure: Failure, checked: Option<&Status>) -> Failure {
+    let Some(status) = checked.filter(|status| status.code() == tonic::Code::InvalidArgument)
+    else {
+        return failure;
+    };
+    let holes: Vec<String> = failure
+        .error
+        .problems
+        .iter()
+        .filter(|p| p.code != "UNKNOWN_FIELD")
+        .map(|p| p.field.clone())
+        .collect();
+    let is_whole = |p: &Problem| !holes.iter().any(|hole| overlap(hole, &p.field));
+    let found: Vec<Problem> = ApiError::from_status(status)
+        .problems
+        .into_iter()
+        .filter(is_whole)
+        .collect();
+    if found.is_empty() {
+        return failure;
+    }
+    let problems = failure.error.problems.iter().cloned().chain(found);
+    let error = ApiError::invalid(problems.collect::<Vec<_>>());
+    failure.error = error;
+    failure
+}
+
+/// Is one place the other, or within it?
+fn overlap(one: &str, other: &str) -> bool {
+    let within = |outer: &str, inner: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    within(one, other) || within(other, one)
 }
 
 /// The query, name by name.

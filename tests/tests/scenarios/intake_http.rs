@@ -211,6 +211,51 @@ async fn a_csv_file_with_faults_is_refused_whole_with_line_and_column() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_json_body_with_faults_of_form_and_of_meaning_is_told_all_of_them() {
+    let sandbox = sandbox().await;
+    let head = sandbox.written();
+    let observations = json!([
+        {"marker": "AE_4H", "measured": {"numerator": "9,000", "denominator": 10_000}},
+        {"marker": "NOPE", "measured": {"numerator": 1, "denominator": 2}},
+        {"marker": "AE_4H", "measured": {"numerator": 3, "denominator": 2}},
+        {"marker": "CDI", "missing": "NONE", "remark": ""},
+    ]);
+    let body = json!({"return": {
+        "orgCode": "RZ9", "period": "2011-04", "status": "RETURN_STATUS_FINAL", "narrative": "see 943 476 5919",
+        "quality": {"observations": observations},
+    }});
+    let answer = collector(&sandbox).post("/v1/returns", &body).await;
+    let mut found: Vec<(&str, &str)> = answer.body["error"]["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["code"].as_str().unwrap(), p["field"].as_str().unwrap()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        found,
+        [
+            (
+                "BAD_VALUE",
+                "return.quality.observations[0].measured.numerator"
+            ),
+            ("BAD_VALUE", "return.quality.observations[3].missing"),
+            ("DUPLICATE_MARKER", "return.quality.observations[2].marker"),
+            ("NHS_NUMBER", "return.narrative"),
+            (
+                "NUMERATOR_ABOVE_DENOMINATOR",
+                "return.quality.observations[2].measured.numerator"
+            ),
+            ("UNKNOWN_FIELD", "return.quality.observations[3].remark"),
+            ("UNKNOWN_MARKER", "return.quality.observations[1].marker"),
+            ("UNKNOWN_ORGANISATION", "return.org_code"),
+        ]
+    );
+    assert_eq!(sandbox.written(), head);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_form_are_counted_by_code_like_those_of_meaning() {
     let sandbox = sandbox().await;
     let http = collector(&sandbox);

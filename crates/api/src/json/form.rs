@@ -30,6 +30,64 @@ pub(super) fn faults(descriptor: &MessageDescriptor, value: &Value) -> Option<Js
     })
 }
 
+/// Takes away what has a fault, so that the rest can be read. What stays keeps its place: of a list of plain values with a fault nothing
+/// stays, because the later ones would move up.
+pub(super) fn prune(descriptor: &MessageDescriptor, value: &mut Value) {
+    let Value::Object(object) = value else {
+        *value = Value::Object(Map::new());
+        return;
+    };
+    for field in descriptor.fields() {
+        if field.name() != field.json_name() && object.contains_key(field.name()) {
+            object.remove(field.json_name());
+        }
+    }
+    for choice in descriptor.oneofs() {
+        let names =
+            |field: FieldDescriptor| [field.name().to_owned(), field.json_name().to_owned()];
+        let mut stated: Vec<String> = choice.fields().flat_map(names).collect();
+        stated.retain(|name| object.get(name).is_some_and(|value| !value.is_null()));
+        stated.dedup();
+        if stated.len() > 1 {
+            object.retain(|name, _| !stated.contains(name));
+        }
+    }
+    object.retain(|name, value| {
+        field_of(descriptor, name).is_some_and(|field| prune_field(&field, value))
+    });
+}
+
+/// Can the field stay?
+fn prune_field(field: &FieldDescriptor, value: &mut Value) -> bool {
+    match (field.kind(), value) {
+        (_, Value::Null) => true,
+        (Kind::Message(inner), Value::Array(items)) if field.is_list() => {
+            items.iter_mut().for_each(|item| prune(&inner, item));
+            true
+        }
+        (kind, Value::Array(items)) if field.is_list() => {
+            items.iter().all(|item| is_of(&kind, item))
+        }
+        (Kind::Message(entry), Value::Object(entries)) if field.is_map() => {
+            let of = entry.map_entry_value_field();
+            entries.retain(|_, value| prune_single(&of.kind(), value));
+            true
+        }
+        (_, _) if field.is_list() || field.is_map() => false,
+        (kind, value) => prune_single(&kind, value),
+    }
+}
+
+fn prune_single(kind: &Kind, value: &mut Value) -> bool {
+    match kind {
+        Kind::Message(inner) => {
+            prune(inner, value);
+            true
+        }
+        kind => is_of(kind, value),
+    }
+}
+
 struct Found {
     faults: Vec<JsonError>,
     room: usize,
