@@ -44,8 +44,8 @@ pub fn optional<T: FromStr<Err: Display>>(
 /// were no figures.
 pub fn months(from: &str, to: &str) -> Result<(Option<Period>, Option<Period>), ApiError> {
     let read = |text, field| optional::<Period>(text, field, "PERIOD_INVALID");
-    match (read(from, "from"), read(to, "to")) {
-        (Ok(Some(first)), Ok(Some(last))) if first > last => {
+    match (read(from, "from"), read(to, "to")).together()? {
+        (Some(first), Some(last)) if first > last => {
             let what =
                 format!("`from` ({first}) is after `to` ({last}): swap them, or leave one out");
             Err(ApiError::invalid([Problem::new(
@@ -54,15 +54,76 @@ pub fn months(from: &str, to: &str) -> Result<(Option<Period>, Option<Period>), 
                 what,
             )]))
         }
-        (Ok(first), Ok(last)) => Ok((first, last)),
-        (Err(one), Err(other)) => Err(ApiError::invalid([one.problems, other.problems].concat())),
-        (Err(one), Ok(_)) | (Ok(_), Err(one)) => Err(one),
+        read => Ok(read),
     }
+}
+
+/// Fields that were read one by one: all values, or all that is wrong with any of them.
+pub trait Together {
+    /// The values.
+    type Values;
+
+    /// All values.
+    ///
+    /// # Errors
+    /// The only error as it is, or the faults of all of them.
+    fn together(self) -> Result<Self::Values, ApiError>;
+}
+
+macro_rules! together {
+    ($($name:ident)+) => {
+        impl<$($name),+> Together for ($(Result<$name, ApiError>,)+) {
+            type Values = ($($name,)+);
+
+            #[allow(non_snake_case, reason = "the variables are named as their types are")]
+            fn together(self) -> Result<Self::Values, ApiError> {
+                let ($($name,)+) = self;
+                let mut errors = Vec::new();
+                $(let $name = $name.map_err(|error| errors.push(error)).ok();)+
+                match ($($name,)+) {
+                    ($(Some($name),)+) => Ok(($($name,)+)),
+                    _ => Err(all_of(errors)),
+                }
+            }
+        }
+    };
+}
+
+together!(A B);
+together!(A B C);
+together!(A B C D);
+together!(A B C D E);
+together!(A B C D E F);
+
+fn all_of(mut errors: Vec<ApiError>) -> ApiError {
+    if errors.len() == 1 {
+        return errors.remove(0);
+    }
+    let problems = errors.into_iter().flat_map(|error| error.problems);
+    ApiError::invalid(problems)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_fields_that_can_not_be_read_are_told_at_once() {
+        let read = |period, day| {
+            (
+                required::<Period>(period, "period", "PERIOD_INVALID"),
+                optional::<Period>("", "until", "PERIOD_INVALID"),
+                required::<jiff::civil::Date>(day, "as_of", "DAY_INVALID"),
+            )
+                .together()
+        };
+        let error = read("soon", "now").unwrap_err();
+        let fields: Vec<&str> = error.problems.iter().map(|p| &*p.field).collect();
+        assert_eq!(fields, ["period", "as_of"]);
+        let one = read("soon", "2012-03-15").unwrap_err();
+        assert_eq!(one.problems.len(), 1);
+        assert_eq!(read("2012-03", "2012-03-15").unwrap().1, None);
+    }
 
     #[test]
     fn months_that_are_the_wrong_way_round_are_refused_and_not_answered_with_nothing() {

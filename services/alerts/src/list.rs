@@ -11,7 +11,7 @@ use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
-use qipp_serving::field::{months, optional, required};
+use qipp_serving::field::{Together as _, months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Alerts;
@@ -37,16 +37,19 @@ impl<'a> Filter<'a> {
                 open_only: false,
             });
         };
-        let tree: Option<Slug> = optional(&filter.tree, "filter.tree", "TREE_INVALID")?;
-        let node = tree.map(|tree| {
-            required(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID")
-                .map(|node| (tree, node))
-        });
+        let node =
+            || required::<OrgCode>(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID");
+        let (org, tree, node) = (
+            optional::<OrgCode>(&filter.org_code, "filter.org_code", "ORG_CODE_INVALID"),
+            optional::<Slug>(&filter.tree, "filter.tree", "TREE_INVALID"),
+            (!filter.tree.is_empty()).then(node).transpose(),
+        )
+            .together()?;
         Ok(Self {
-            org: optional(&filter.org_code, "filter.org_code", "ORG_CODE_INVALID")?,
+            org,
             rule: &filter.rule_id,
             min_severity: severity_from_proto(filter.min_severity()),
-            node: node.transpose()?,
+            node: tree.zip(node),
             open_only: filter.open_only,
         })
     }
@@ -200,9 +203,12 @@ impl Alerts {
         caller: &Caller,
         request: wire::ListBenchmarksRequest,
     ) -> Result<wire::ListBenchmarksResponse, ApiError> {
-        let marker: MarkerCode = required(&request.marker, "marker", "MARKER_INVALID")?;
-        let peer_group: Option<Slug> = optional(&request.peer_group, "peer_group", "KIND_INVALID")?;
-        let (from, to) = months(&request.from, &request.to)?;
+        let (marker, peer_group, (from, to)) = (
+            required::<MarkerCode>(&request.marker, "marker", "MARKER_INVALID"),
+            optional::<Slug>(&request.peer_group, "peer_group", "KIND_INVALID"),
+            months(&request.from, &request.to),
+        )
+            .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
         if answer.reference.latest_marker(marker).is_none() {

@@ -9,7 +9,7 @@ use qipp_api::view;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Dataset, OrgCode, Period};
 use qipp_serving::Caller;
-use qipp_serving::field::required;
+use qipp_serving::field::{Together as _, required};
 
 use crate::Projections;
 use crate::series::known_organisation;
@@ -20,9 +20,12 @@ impl Projections {
         caller: &Caller,
         request: wire::ListRevisionsRequest,
     ) -> Result<wire::ListRevisionsResponse, ApiError> {
-        let org: OrgCode = required(&request.org_code, "org_code", "ORG_CODE_INVALID")?;
-        let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
-        let dataset = dataset(request.dataset)?;
+        let (org, period, dataset) = (
+            required::<OrgCode>(&request.org_code, "org_code", "ORG_CODE_INVALID"),
+            required::<Period>(&request.period, "period", "PERIOD_INVALID"),
+            dataset(request.dataset),
+        )
+            .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;

@@ -9,7 +9,7 @@ use qipp_api::view;
 use qipp_domain::completeness::{State, Submission, submissions};
 use qipp_domain::rollup::{CellKey, Partial, Parts, Query, roll_up};
 use qipp_domain::{Breakdown, MarkerCode, OrgCode, Period, Slug};
-use qipp_serving::field::{months, optional, required};
+use qipp_serving::field::{Together as _, months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Projections;
@@ -23,12 +23,15 @@ impl Projections {
         caller: &Caller,
         request: wire::ListRollUpsRequest,
     ) -> Result<wire::ListRollUpsResponse, ApiError> {
-        let tree: Slug = required(&request.tree, "tree", "TREE_INVALID")?;
-        let level: Slug = required(&request.level, "level", "LEVEL_INVALID")?;
-        let marker: Option<MarkerCode> = optional(&request.marker, "marker", "MARKER_INVALID")?;
-        let parts = parts(&request.breakdown)?;
-        let (from, to) = months(&request.from, &request.to)?;
-        let day: Option<Date> = optional(&request.structure_date, "structure_date", "DAY_INVALID")?;
+        let (tree, level, marker, parts, (from, to), day) = (
+            required::<Slug>(&request.tree, "tree", "TREE_INVALID"),
+            required::<Slug>(&request.level, "level", "LEVEL_INVALID"),
+            optional::<MarkerCode>(&request.marker, "marker", "MARKER_INVALID"),
+            parts(&request.breakdown),
+            months(&request.from, &request.to),
+            optional::<Date>(&request.structure_date, "structure_date", "DAY_INVALID"),
+        )
+            .together()?;
         let structure = structure(request.structure, day, self.deps.today())?;
         let list = self
             .deps
@@ -67,14 +70,16 @@ impl Projections {
         caller: &Caller,
         request: wire::GetCompletenessRequest,
     ) -> Result<wire::GetCompletenessResponse, ApiError> {
-        let dataset = dataset(request.dataset)?;
-        let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
-        let tree: Option<Slug> = optional(&request.tree, "tree", "TREE_INVALID")?;
-        let node: Option<OrgCode> = tree
-            .map(|_| required(&request.node_code, "node_code", "ORG_CODE_INVALID"))
-            .transpose()?;
-        let today: Date =
-            optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
+        let node = || required::<OrgCode>(&request.node_code, "node_code", "ORG_CODE_INVALID");
+        let (dataset, period, tree, node, as_of) = (
+            dataset(request.dataset),
+            required::<Period>(&request.period, "period", "PERIOD_INVALID"),
+            optional::<Slug>(&request.tree, "tree", "TREE_INVALID"),
+            (!request.tree.is_empty()).then(node).transpose(),
+            optional::<Date>(&request.as_of, "as_of", "DAY_INVALID"),
+        )
+            .together()?;
+        let today = as_of.unwrap_or_else(|| self.deps.today());
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         let target = match (tree, node) {
             (Some(tree), Some(node)) => Target::Node { tree, node },

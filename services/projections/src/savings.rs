@@ -8,7 +8,7 @@ use qipp_domain::completeness::{State, submission};
 use qipp_domain::reference::Tree;
 use qipp_domain::savings::{Position, SchemePosition, position};
 use qipp_domain::{Dataset, OrgCode, Period, Slug};
-use qipp_serving::field::{optional, required};
+use qipp_serving::field::{Together as _, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Projections;
@@ -20,9 +20,12 @@ impl Projections {
         caller: &Caller,
         request: wire::GetSavingsPositionRequest,
     ) -> Result<wire::GetSavingsPositionResponse, ApiError> {
-        let node: OrgCode = required(&request.org_code, "org_code", "ORG_CODE_INVALID")?;
-        let period: Period = required(&request.period, "period", "PERIOD_INVALID")?;
-        let tree: Option<Slug> = optional(&request.tree, "tree", "TREE_INVALID")?;
+        let (node, period, tree) = (
+            required::<OrgCode>(&request.org_code, "org_code", "ORG_CODE_INVALID"),
+            required::<Period>(&request.period, "period", "PERIOD_INVALID"),
+            optional::<Slug>(&request.tree, "tree", "TREE_INVALID"),
+        )
+            .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         let target = tree.map_or(Target::Organisation(node), |tree| Target::Node {
             tree,

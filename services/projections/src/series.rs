@@ -9,7 +9,7 @@ use qipp_domain::nation::Ledger;
 use qipp_domain::rollup::{self, Structure};
 use qipp_domain::validate::Problem;
 use qipp_domain::{Breakdown, Dataset, KnownAt, MarkerCode, OrgCode, Period, SeriesKey};
-use qipp_serving::field::{months, optional, required};
+use qipp_serving::field::{Together as _, months, optional, required};
 use qipp_serving::{Answer, Caller};
 
 use crate::Projections;
@@ -23,12 +23,14 @@ impl Projections {
         caller: &Caller,
         request: wire::GetSeriesRequest,
     ) -> Result<wire::GetSeriesResponse, ApiError> {
-        let org: OrgCode = required(&request.org_code, "org_code", "ORG_CODE_INVALID")?;
-        let marker: MarkerCode = required(&request.marker, "marker", "MARKER_INVALID")?;
-        let breakdown: Option<Breakdown> =
-            optional(&request.breakdown, "breakdown", "BREAKDOWN_INVALID")?;
-        let (from, to) = months(&request.from, &request.to)?;
-        let structure = structure(request.structure, None, self.deps.today())?;
+        let (org, marker, breakdown, (from, to), structure) = (
+            required::<OrgCode>(&request.org_code, "org_code", "ORG_CODE_INVALID"),
+            required::<MarkerCode>(&request.marker, "marker", "MARKER_INVALID"),
+            optional::<Breakdown>(&request.breakdown, "breakdown", "BREAKDOWN_INVALID"),
+            months(&request.from, &request.to),
+            structure(request.structure, None, self.deps.today()),
+        )
+            .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;

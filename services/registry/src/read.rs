@@ -8,7 +8,7 @@ use qipp_api::view;
 use qipp_domain::reference::{Organisation, Tree};
 use qipp_domain::{OrgCode, Period, Slug};
 use qipp_serving::Caller;
-use qipp_serving::field::{months, optional, required};
+use qipp_serving::field::{Together as _, months, optional, required};
 
 use crate::Registry;
 
@@ -90,9 +90,12 @@ impl Registry {
         caller: &Caller,
         request: wire::ListTreeNodesRequest,
     ) -> Result<wire::ListTreeNodesResponse, ApiError> {
-        let name: Slug = required(&request.tree, "tree", "TREE_INVALID")?;
-        let day: Date =
-            optional(&request.as_of, "as_of", "DAY_INVALID")?.unwrap_or_else(|| self.deps.today());
+        let (name, as_of) = (
+            required::<Slug>(&request.tree, "tree", "TREE_INVALID"),
+            optional::<Date>(&request.as_of, "as_of", "DAY_INVALID"),
+        )
+            .together()?;
+        let day = as_of.unwrap_or_else(|| self.deps.today());
         let list = self
             .deps
             .answer_list(caller, request.read.as_ref(), &request)
