@@ -67,7 +67,8 @@ pub fn control_character(text: &str, many_lines: bool) -> Option<String> {
 }
 
 /// Does an identifier hold the digits of an NHS number, in one piece or as 3-3-4? Digits next to one of the letters a to f are taken for
-/// a part of a hexadecimal number, and pieces of other lengths are not put together: random identifiers are full of both.
+/// a part of a hexadecimal number, and pieces of other lengths are not put together: random identifiers are full of both. Nor are ten
+/// digits that begin with a 1: those are the seconds of Unix time until 2033, and no NHS number of England, Wales or Northern Ireland.
 #[must_use]
 pub fn code_holds_nhs_number(code: &str) -> bool {
     if code.len() < 10 {
@@ -88,6 +89,9 @@ pub fn code_holds_nhs_number(code: &str) -> bool {
 }
 
 fn passes(digits: &str) -> bool {
+    if digits.starts_with('1') {
+        return false;
+    }
     let digits: Option<Vec<u32>> = digits.chars().map(|c| c.to_digit(10)).collect();
     digits.is_some_and(|digits| is_nhs_number(&digits))
 }
@@ -219,6 +223,9 @@ mod tests {
             "x/943_476_5919/y",
         ] {
             assert!(code_holds_nhs_number(code), "{code}");
+        }
+        for second in 1_763_800_000..1_763_800_011_u64 {
+            assert!(!code_holds_nhs_number(&format!("RJ1-{second}")));
         }
         for code in [
             "9434765918",
