@@ -5,6 +5,7 @@
 //! a text are told at once.
 
 mod form;
+mod strict;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -192,10 +193,24 @@ pub fn from_json_text(message: &str, text: &[u8]) -> Result<Bytes, JsonFaults> {
     if text.trim_ascii().is_empty() {
         return from_json(message, Value::Object(Map::new()));
     }
-    from_json(
-        message,
-        serde_json::from_slice(text).map_err(|error| not_json(text, &error))?,
-    )
+    let (value, twice) = strict::parse(text).map_err(|error| not_json(text, &error))?;
+    let read = from_json(message, value);
+    if twice.places.is_empty() {
+        return read;
+    }
+    let told = "is stated twice: state it once";
+    let stated = twice.places.into_iter();
+    let mut faults = JsonFaults {
+        faults: stated
+            .map(|place| JsonError::new("BAD_VALUE", place, told))
+            .collect(),
+        more: twice.more,
+    };
+    if let Err(others) = read {
+        faults.faults.extend(others.faults);
+        faults.more += others.more;
+    }
+    Err(faults)
 }
 
 /// Of a text with faults of form, what can be read: the message without the fields that have one. `None` when the text is no JSON at all.
@@ -457,6 +472,39 @@ mod tests {
         ] {
             assert!(told.iter().any(|told| told.contains(words)), "{told:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_stated_twice_is_no_choice_of_ours() {
+        let places = |text: &str| -> Vec<String> {
+            let faults = from_json_text(SUBMIT, text.as_bytes()).unwrap_err().faults;
+            faults.into_iter().map(|fault| fault.field).collect()
+        };
+        assert_eq!(
+            places(r#"{"validateOnly": true, "validateOnly": false}"#),
+            ["validate_only"]
+        );
+        let text = r#"{"return": {"orgCode": "A", "orgCode": "B", "quality": {"observations": [
+            {}, {"measured": {"numerator": -5, "numerator": 1}, "marker": 7}]}}}"#;
+        assert_eq!(
+            places(text),
+            [
+                "return.org_code",
+                "return.quality.observations[1].measured.numerator",
+                "return.quality.observations[1].marker"
+            ]
+        );
+        let many = format!(
+            "{{{}\"validateOnly\": true}}",
+            "\"validateOnly\": true,".repeat(999)
+        );
+        let faults = from_json_text(SUBMIT, many.as_bytes()).unwrap_err();
+        assert_eq!(faults.faults.len() + faults.more, 999);
+        let deep = "[".repeat(100_000);
+        assert_eq!(
+            from_json_text(SUBMIT, deep.as_bytes()).unwrap_err().faults[0].code,
+            "BAD_JSON"
+        );
     }
 
     #[test]

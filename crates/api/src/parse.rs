@@ -47,6 +47,14 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// An entry of this, which is a list.
+    pub(crate) const fn nth(self, index: usize) -> Self {
+        Self {
+            index: Some(index),
+            ..self
+        }
+    }
+
     /// An entry of a repeated field of this.
     pub(crate) const fn item(&'a self, name: &'a str, index: usize) -> Self {
         Self {

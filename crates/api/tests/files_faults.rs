@@ -102,11 +102,32 @@ fn bytes_that_are_no_text_are_refused_by_what_they_are() {
         b"\r\nRJ1,2012-03,AE_4H,95,100\r\nRJ1,2012-03,\xA3,1,2\r\n",
     ]
     .concat();
-    only(quality(&latin), "NOT_UTF8", "line 3");
+    only(quality(&latin), "NOT_UTF8", "line 3, column marker");
     only(
         quality(&vec![b'a'; MAX_BYTES + 1]),
         "FILE_TOO_LARGE",
         "file",
+    );
+}
+
+#[test]
+fn bytes_that_are_no_characters_hide_no_other_fault() {
+    let rows = b"\nRJ1,Mar-12,AE_4H,95,100\nRJ1,2012-03,A\xA3,1,2\nRJ1,2012-03,CDI,\x961,2\nRJ1,2012-03,AE_4H,1e3,2\n";
+    let found = faults(quality(&[QUALITY.as_bytes(), rows].concat()));
+    let expected = [
+        ("EXCEL_DATE", "line 2, column period".to_owned()),
+        ("NOT_UTF8", "line 3, column marker".to_owned()),
+        ("NOT_UTF8", "line 4, column numerator".to_owned()),
+        ("NOT_A_NUMBER", "line 5, column numerator".to_owned()),
+    ];
+    assert_eq!(found, expected);
+    // In the header it is told by its line.
+    let found = faults(quality(
+        b"org_code,period,m\xA3rker,numerator,denominator\nRJ1,2012-03,AE_4H,1,2\n",
+    ));
+    assert!(
+        found.contains(&("NOT_UTF8", "line 1".to_owned())),
+        "{found:?}"
     );
 }
 

@@ -308,7 +308,11 @@ pub fn transport_fault(status: &tonic::Status) -> ApiError {
         tonic::Code::Internal => ApiError::new(
             Code::InvalidArgument,
             "MESSAGE_UNREADABLE",
-            format!("{what}: build it from the contract in proto/"),
+            // The decoder names fields as Rust has to write them.
+            format!(
+                "{}: build it from the contract in proto/",
+                what.replace("r#", "")
+            ),
         ),
         _ => ApiError::from_status(status),
     }

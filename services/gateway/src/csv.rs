@@ -108,7 +108,14 @@ impl Options {
             format: String::new(),
             validate_only: false,
         };
+        let mut seen = Vec::new();
         for (name, text) in query_of(uri)? {
+            let known = name.replace("validateOnly", "validate_only");
+            if seen.contains(&known) {
+                let message = format!("`{name}` is stated twice: state it once");
+                return Err(Failure::invalid("INVALID_PARAMETERS", message));
+            }
+            seen.push(known);
             match (name.as_str(), text.as_str()) {
                 ("format", _) => options.format = text,
                 ("validate_only" | "validateOnly", "true") => options.validate_only = true,

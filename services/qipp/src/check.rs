@@ -102,6 +102,15 @@ async fn addresses(config: &ServeConfig, report: &mut Report) {
         ("serve.listen", Some(config.listen)),
         ("serve.operations.listen", operations),
     ];
+    if operations == Some(config.listen) && config.listen.port() != 0 {
+        report.add(
+            Verdict::Wrong,
+            format!(
+                "serve.operations.listen and serve.listen are both {}: choose another port for one",
+                config.listen
+            ),
+        );
+    }
     for (name, address) in all {
         let Some(address) = address else {
             report.add(

@@ -1,9 +1,9 @@
 //! Keys on one machine: made at the first start, readable by their owner only, found again by the verbs.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -73,9 +73,15 @@ pub(crate) fn unknown_scopes(known: &KeyFile, reference: &Reference) -> Vec<Stri
     known.principals().into_iter().filter_map(of).collect()
 }
 
+/// Makes a folder, and those above it that are missing, for nobody but its owner: returns are nobody else's business, and keys least of all.
+pub(crate) fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("can't make {}", folder.display()))
+}
+
 /// A key for each local role. Keys are written before the file that knows them, so that a start which was cut short is repeated whole.
 pub(crate) fn make_local(folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+    private_folder(folder)?;
     let mut entries = String::from(
         "# Who may call. Keys stand here as SHA-256 only; `qipp keys new` makes further ones.\n",
     );

@@ -29,7 +29,7 @@ use crate::caught_up;
 use crate::config::{LogKind, ServeConfig};
 use crate::files::ReturnsAsCsv;
 use crate::standing::Standing;
-use crate::{gauges, operations, port};
+use crate::{gauges, keys, operations, port};
 
 /// A house that is up.
 #[derive(Debug)]
@@ -238,6 +238,7 @@ pub async fn open_log(
     }
     let path = config.data_dir.join("log");
     has_log(&config.data_dir)?;
+    keys::private_folder(&config.data_dir)?;
     let embedded = EmbeddedConfig {
         layout,
         clock,

@@ -3,6 +3,7 @@
 //! A reader names its columns in a [`Layout`] and gets its rows one by one. What is wrong with the table itself (its bytes, its header,
 //! the shape of its rows, cells that no column may hold) is found here, once for all formats.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use csv::{ReaderBuilder, StringRecord};
@@ -98,8 +99,26 @@ pub(crate) fn each_row(
     let Ok(text) = decode(bytes, faults) else {
         return;
     };
+    let broken = match &text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(_) => Some(first_broken_line(bytes)),
+    };
+    let found = read_rows(&text, layout, faults, &mut visit);
+    if let Some(line) = broken.filter(|_| !found) {
+        faults.push("NOT_UTF8", format!("line {line}"), NOT_UTF8);
+    }
+}
+
+/// Shows every row; answers whether a cell with characters that are none was reported.
+fn read_rows(
+    text: &str,
+    layout: &Layout,
+    faults: &mut Faults,
+    visit: &mut impl FnMut(&Row<'_>, &mut Faults),
+) -> bool {
+    let mut found = false;
     let Ok(mut records) = Records::new(text, faults) else {
-        return;
+        return found;
     };
     let mut record = StringRecord::new();
     let Some(line) = records.next(&mut record, faults) else {
@@ -108,19 +127,22 @@ pub(crate) fn each_row(
             layout.format,
             layout.required.join(", ")
         );
-        return faults.push("EMPTY_FILE", "file", what);
+        faults.push("EMPTY_FILE", "file", what);
+        return found;
     };
     let Ok(header) = read_header(&record, records.separator, line, layout, faults) else {
-        return;
+        return found;
     };
     let mut rows = 0_usize;
     while let Some(line) = records.next(&mut record, faults) {
         rows += 1;
         if rows > MAX_ROWS {
             let what = format!("more than {MAX_ROWS} rows: split the file");
-            return faults.push("TOO_MANY_ROWS", format!("line {line}"), what);
+            faults.push("TOO_MANY_ROWS", format!("line {line}"), what);
+            return found;
         }
         let unfit = check_row(&record, &header, line, faults);
+        found |= record.iter().any(|cell| cell.contains(BROKEN));
         let row = Row {
             line,
             record: &record,
@@ -132,6 +154,7 @@ pub(crate) fn each_row(
     if rows == 0 {
         faults.push("NO_ROWS", "file", "there are no rows below the header");
     }
+    found
 }
 
 /// The records of a text that say anything, with their lines.
@@ -199,7 +222,7 @@ impl<'a> Records<'a> {
 }
 
 /// The text of a file, or the reason why its bytes are none.
-fn decode<'a>(bytes: &'a [u8], faults: &mut Faults) -> Parsed<&'a str> {
+fn decode<'a>(bytes: &'a [u8], faults: &mut Faults) -> Parsed<Cow<'a, str>> {
     if bytes.len() > MAX_BYTES {
         let what = format!(
             "{} bytes are more than the {MAX_BYTES} that a file may have: split it",
@@ -221,13 +244,22 @@ fn decode<'a>(bytes: &'a [u8], faults: &mut Faults) -> Parsed<&'a str> {
         faults.push("NOT_CSV", "file", what);
         return Err(Reported);
     }
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|error| {
-        let line = Lines::new(bytes).at(error.valid_up_to() as u64);
-        let what = "a character is not UTF-8: save the file as `CSV UTF-8` (probably a £, a dash or an accent from Windows)";
-        faults.push("NOT_UTF8", format!("line {line}"), what);
-        Reported
-    })
+    // Bytes that are no character hide no fault of the rest.
+    Ok(String::from_utf8_lossy(without_mark(bytes)))
+}
+
+/// What stands for bytes that are no character.
+const BROKEN: char = char::REPLACEMENT_CHARACTER;
+const NOT_UTF8: &str = "a character is not UTF-8: save the file as `CSV UTF-8` (probably a £, a dash or an accent from Windows)";
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+fn first_broken_line(bytes: &[u8]) -> u64 {
+    let bytes = without_mark(bytes);
+    let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    Lines::new(bytes).at(valid as u64)
 }
 
 /// The separator that a first line states for Excel: `sep=;`.
@@ -338,6 +370,9 @@ fn check_row(record: &StringRecord, header: &Header, line: u64, faults: &mut Fau
 
 fn unfit_cell(raw: &str) -> Option<(&'static str, String)> {
     let text = raw.trim();
+    if raw.contains(BROKEN) {
+        return Some(("NOT_UTF8", NOT_UTF8.to_owned()));
+    }
     if raw.len() > MAX_CELL_BYTES {
         let what = format!(
             "{} bytes are more than the {MAX_CELL_BYTES} that a cell may have: is a quotation mark not closed?",

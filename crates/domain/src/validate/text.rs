@@ -45,15 +45,21 @@ fn check_characters(
 #[must_use]
 pub fn control_character(text: &str, many_lines: bool) -> Option<String> {
     let may = |c: char| many_lines && matches!(c, '\t' | '\n' | '\r');
-    let hides =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // Spaces and joints without width, marks of other protocols, and tags. The joiners U+200C and U+200D are letters' business.
+    let unseen = |c: char| {
+        matches!(c, '\u{ad}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
     let (place, found) = (1..)
         .zip(text.chars())
-        .find(|(_, c)| hides(*c) && !may(*c))?;
+        .find(|(_, c)| (c.is_control() || turns(*c) || unseen(*c)) && !may(*c))?;
     let kind = if found.is_control() {
         "a control character"
-    } else {
+    } else if turns(found) {
         "a character that changes the direction of the text"
+    } else {
+        "a character that can't be seen"
     };
     let lines = if matches!(found, '\t' | '\n' | '\r') {
         ": write it on one line, without tabs"
@@ -253,6 +259,13 @@ mod tests {
                 "character 2 is a character that changes the direction",
             ),
             ("\u{2066}", "(U+2066)"),
+            ("a\u{200e}", "(U+200E)"),
+            (
+                "a\u{200b}b",
+                "character 2 is a character that can't be seen (U+200B)",
+            ),
+            ("\u{2028}", "(U+2028)"),
+            ("\u{e0041}", "(U+E0041)"),
         ] {
             for many in [false, true] {
                 let what = control_character(text, many).unwrap();

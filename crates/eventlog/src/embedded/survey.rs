@@ -94,6 +94,8 @@ pub fn survey(
         }
         other => {
             let why = match other {
+                // Without the remedy, which is to do what is being done.
+                Ok(Err(LogError::Corrupt { what, .. })) => what,
                 Ok(Err(error)) => error.to_string(),
                 _ => "sled panicked".to_owned(),
             };

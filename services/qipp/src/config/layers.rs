@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider as _};
@@ -41,8 +40,10 @@ pub(super) fn load(
 ) -> Result<(ServeConfig, Vec<Entry>), Failure> {
     let mut layers = vec![("default".to_owned(), Figment::from(Toml::string(DEFAULTS)))];
     if let Some(path) = file {
-        std::fs::File::open(path)
-            .with_context(|| format!("can't read the configuration {}", path.display()))?;
+        std::fs::File::open(path).map_err(|error| {
+            let what = format!("can't read the configuration {}: {error}", path.display());
+            Failure::new(USAGE, what)
+        })?;
         let layer = Figment::from(Toml::file_exact(path));
         layers.push((path.display().to_string(), layer));
     }

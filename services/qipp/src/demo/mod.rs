@@ -156,8 +156,7 @@ impl Folder {
                 );
                 return Err(exit::Failure::new(exit::USAGE, what));
             }
-            std::fs::create_dir_all(&path)
-                .with_context(|| format!("can't make {}", path.display()))?;
+            keys::private_folder(&path)?;
             return Ok(Self {
                 path,
                 temporary: false,
@@ -168,7 +167,7 @@ impl Folder {
             std::process::id(),
             rand::random::<u32>()
         ));
-        std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
+        keys::private_folder(&path)?;
         Ok(Self {
             path,
             temporary: true,

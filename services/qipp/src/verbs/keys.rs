@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::Zoned;
 use qipp_access::{Principal, Role};
 
 use crate::exit::{self, Outcome};
@@ -76,6 +77,11 @@ pub(crate) fn run(args: KeysArgs) -> Outcome {
                 error,
             }
         })?;
+    if let Some(day) = new.expires.filter(|day| *day < Zoned::now().date()) {
+        let what =
+            format!("--expires {day} is over: the key would let nobody in; give a day to come");
+        return Err(exit::Failure::new(exit::USAGE, what));
+    }
     let local = new.data_dir.join("keys");
     let principals = new
         .principals

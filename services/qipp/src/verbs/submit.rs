@@ -112,10 +112,11 @@ async fn check(args: &SubmitArgs, sheet: &Sheet) -> Result<(Answers, Found), exi
 async fn submit(args: &SubmitArgs, sheet: &Sheet) -> Outcome {
     let client = args.reach.client(Role::Submitter)?;
     let bar = progress(sheet.returns.len(), "returns");
-    let mut shown = 0;
+    let (mut shown, mut answered) = (0, 0);
     let summary = client
         .submit_all(&sheet.returns, false, |index, answer| {
             bar.inc(1);
+            answered += 1;
             let ret = &sheet.returns[index];
             if args.reach.json {
                 print_json(ret, answer);
@@ -127,8 +128,16 @@ async fn submit(args: &SubmitArgs, sheet: &Sheet) -> Outcome {
                 bar.suspend(|| print_refusal(ret, &sheet.places[index], problems));
             }
         })
-        .await?;
+        .await;
     bar.finish_and_clear();
+    let summary = summary.map_err(|failure| {
+        let what = format!(
+            "{:#}; {answered} of {} returns were answered and stand: send the file again, repeats are harmless",
+            failure.error,
+            sheet.returns.len()
+        );
+        exit::Failure::new(failure.code, what)
+    })?;
     print_summary(args, &summary)?;
     Ok(if summary.rejected + summary.conflicts > 0 {
         exit::REFUSED
