@@ -299,9 +299,15 @@ async fn requests_that_cannot_be_read_say_why() {
         )
     };
     let is = |code: u16, reason: &str| (code, reason.to_owned());
+    // What could be read was validated too, in a dry run.
+    let (status, body) = rig.post("/v1/returns", &json!({"retrun": {}})).await;
+    let problems = body["error"]["problems"].as_array().unwrap();
+    let fields: Vec<_> = problems.iter().map(|p| p["field"].as_str()).collect();
+    assert_eq!(fields, [Some("retrun"), Some("return.period")]);
+    assert_eq!(reason((status, body)), is(400, "INVALID_REQUEST"));
     assert_eq!(
-        reason(rig.post("/v1/returns", &json!({"retrun": {}})).await),
-        is(400, "UNKNOWN_FIELD")
+        reason(rig.post("/v1/alerts/A7/acts", &json!({"why": 7})).await),
+        is(400, "BAD_VALUE")
     );
     assert_eq!(
         reason(
