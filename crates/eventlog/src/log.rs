@@ -4,6 +4,7 @@ use crate::{Appended, Cut, Layout, LogError, NewRecord, Record, Topic};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use std::fmt::Debug;
+use tokio::sync::watch;
 
 /// Batches of consecutive records of one partition, as [`EventLog::tail`] gives them.
 pub type RecordStream = BoxStream<'static, Result<Vec<Record>, LogError>>;
@@ -28,7 +29,8 @@ pub type RecordStream = BoxStream<'static, Result<Vec<Record>, LogError>>;
 /// * **Durable before acknowledged.** [`append`](EventLog::append) returns once all its records are as durable as the
 ///   adapter can make them. What was acknowledged is found after any crash or restart.
 /// * **A record is atomic.** It is there whole or not at all, so facts that belong together go into one record.
-/// * **A batch keeps its order**: records of one append stand in the order given, with no record of another append in between.
+/// * **A batch keeps its order**: records of one append stand in the order given. Where one process writes, no record of another append
+///   stands in between; where several do (Kafka), records of another process may.
 /// * **Readers see only durable records.** Nothing read is ever taken back.
 /// * **A tail loses nothing, repeats nothing and keeps order**, and can be resumed at any offset: 0, in the middle, in a
 ///   gap (it starts at the next record) or beyond the head (it waits for that offset or the next one after it).
@@ -66,8 +68,34 @@ pub trait EventLog: Send + Sync + Debug {
         records: Vec<NewRecord>,
     ) -> Result<Vec<Appended>, LogError>;
 
-    /// The next offset of every partition: the cut that covers everything durable now. Answers from memory.
+    /// The next offset of every partition: the cut that covers everything durable that this process knows of. Answers from memory.
+    ///
+    /// What this process appended is always covered once it is acknowledged; what another process appended to the same log
+    /// (only on Kafka is there such a thing) is covered a moment later. Who must not miss that asks [`find_head`](EventLog::find_head).
     fn head(&self) -> Cut;
+
+    /// The next offset of every partition as the storage has it now: covers whatever any process was acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] when the storage does not answer in time, [`LogError::Closed`].
+    async fn find_head(&self) -> Result<Cut, LogError> {
+        Ok(self.head())
+    }
+
+    /// Stands for what only one process of a log may do, and says whether this process is the one that is chosen now.
+    ///
+    /// A log that one process has to itself chooses it at once and for good (the default). On Kafka the brokers choose one of all
+    /// that stand, and another when it is gone. To be chosen is a hint and no lock: a process that was paused believes for a
+    /// moment longer that it is, so what it writes must carry an epoch by which folds can tell (see `Facts::EpochBegun` of
+    /// the domain). A receiver whose sender is gone keeps its last value.
+    fn stand(&self) -> watch::Receiver<bool> {
+        watch::Sender::new(true).subscribe()
+    }
+
+    /// May several processes write to this log? Then [`stand`](EventLog::stand) has to be asked, and [`head`](EventLog::head) can lag.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// How many appends wait for the writer. Answers from memory.
     fn waiting(&self) -> usize {
