@@ -2,7 +2,7 @@
 //!
 //! Everything that ever happened is a record in an ordered, durable, append-only log of a few topics, each cut into a
 //! fixed number of partitions. This crate says what such a log promises ([`EventLog`], read its documentation first),
-//! offers adapters that keep the promise ([`MemoryLog`], [`EmbeddedLog`]), and holds the one
+//! offers adapters that keep the promise ([`MemoryLog`], [`EmbeddedLog`], `KafkaLog`), and holds the one
 //! [contract suite](conformance) every adapter must pass.
 //!
 //! It never looks inside a payload, never decides anything about the domain, and never deletes a record.
@@ -21,11 +21,14 @@
 //! | `observer.rs` | what an adapter tells those who operate it |
 //! | `memory.rs` | the adapter for tests and for replaying history |
 //! | `embedded/` | the adapter for one machine |
+//! | `kafka/` | the adapter for many machines (feature `kafka`) |
 //! | `conformance/` | the contract, as executable checks |
 
 pub mod conformance;
 mod embedded;
 mod follow;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod log;
 mod memory;
 mod observer;
@@ -34,6 +37,8 @@ mod types;
 pub use embedded::{
     EmbeddedConfig, EmbeddedLog, GROWTH_BYTES, Lost, Restoring, Survey, is_log, stored, survey,
 };
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaConfig, KafkaLog};
 pub use log::{EventLog, RecordStream};
 pub use memory::MemoryLog;
 pub use observer::{Batch, Observer};

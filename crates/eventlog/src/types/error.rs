@@ -87,6 +87,28 @@ pub enum LogError {
         /// What was asked for.
         asked: Layout,
     },
+    /// A topic is not on the brokers, and was not to be made.
+    #[error(
+        "the topic {name} is not on the brokers: start `qipp serve` once, which makes it, or make it as deploy/README.md says"
+    )]
+    TopicMissing {
+        /// Its name there.
+        name: String,
+    },
+    /// A topic is not as the log needs it.
+    #[error(
+        "the topic {name} has {setting} = {found}, and the log needs {wanted}: set it so (kafka-configs.sh --alter, or kafka-reassign-partitions.sh for the replication factor), or configure what is there if you mean it; nothing was changed"
+    )]
+    TopicMismatch {
+        /// Its name on the brokers.
+        name: String,
+        /// What is wrong with it.
+        setting: String,
+        /// What it has to be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
     /// A configuration that cannot work.
     #[error("the log cannot be opened with {what}: correct the configuration")]
     InvalidConfig {
@@ -136,6 +158,8 @@ impl LogError {
             LogError::AppendTooLarge { .. } => "LOG_APPEND_TOO_LARGE",
             LogError::Corrupt { .. } => "LOG_CORRUPT",
             LogError::LayoutMismatch { .. } => "LOG_LAYOUT_MISMATCH",
+            LogError::TopicMissing { .. } => "LOG_TOPIC_MISSING",
+            LogError::TopicMismatch { .. } => "LOG_TOPIC_MISMATCH",
             LogError::InvalidConfig { .. } => "LOG_INVALID_CONFIG",
             LogError::UnsupportedFormat { .. } => "LOG_UNSUPPORTED_FORMAT",
             LogError::Poisoned { .. } => "LOG_POISONED",

@@ -1,0 +1,132 @@
+//! What all clients of the brokers share: their settings, and what they last said.
+
+use crate::{KafkaConfig, LogError, Topic};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The largest batch of records that travels at once: the largest record, and what the format adds to it.
+pub(super) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// What the clients last said of themselves ("broker is down"): the reason that a person looks for when nothing comes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastSaid(Arc<Mutex<Option<String>>>);
+
+impl LastSaid {
+    fn note(&self, said: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+    }
+
+    /// This, and what the clients last said if they said anything.
+    pub(super) fn with(&self, what: &str) -> String {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*said {
+            Some(said) => format!("{what}; the client of the brokers last said: {said}"),
+            None => what.to_owned(),
+        }
+    }
+
+    /// A failure to do this, for this reason.
+    pub(super) fn io(&self, doing: &'static str, cause: &str) -> LogError {
+        let cause = self.with(cause);
+        LogError::Io { doing, cause }
+    }
+}
+
+impl ClientContext for LastSaid {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Brokers come and go, and the client keeps trying: a detail for those who look for it.
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+        self.note(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for LastSaid {}
+
+/// Settings of every client; what the configuration passes through comes last.
+pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", &config.brokers)
+        .set("client.id", "qipp")
+        .set("socket.nagle.disable", "true")
+        .set("socket.keepalive.enable", "true")
+        // A broker that went away is asked again soon: appends wait for it.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("socket.timeout.ms", "10000")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        .set_log_level(RDKafkaLogLevel::Warning);
+    for (name, value) in &config.properties {
+        settings.set(name, value);
+    }
+    settings
+}
+
+/// A client that reads. It commits nothing: where a reader goes on is the reader's to know.
+pub(super) fn consumer(
+    config: &KafkaConfig,
+    said: &LastSaid,
+) -> Result<BaseConsumer<LastSaid>, LogError> {
+    consumer_settings(config)
+        .create_with_context(said.clone())
+        .map_err(|error| refused(&error))
+}
+
+pub(super) fn consumer_settings(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = settings(config);
+    settings
+        // Wanted by the client even when it joins no group.
+        .set("group.id", named(config, "readers"))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A place that is not there means that the brokers lost something: never to be passed over.
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "false")
+        .set("check.crcs", "true");
+    let defaults = [
+        // Memory of a reader: what the client fetches ahead.
+        ("queued.max.messages.kbytes", "16384".to_owned()),
+        ("fetch.max.bytes", (2 * MAX_MESSAGE_BYTES).to_string()),
+        ("fetch.message.max.bytes", (1024 * 1024).to_string()),
+        ("fetch.wait.max.ms", "500".to_owned()),
+        // Their defaults are pauses of a second, or half of one.
+        ("fetch.queue.backoff.ms", "10".to_owned()),
+        ("fetch.error.backoff.ms", "50".to_owned()),
+    ];
+    for (name, value) in defaults {
+        if !config.properties.contains_key(name) {
+            settings.set(name, value);
+        }
+    }
+    settings
+}
+
+/// The name under which the brokers know the topic.
+pub(super) fn topic_name(config: &KafkaConfig, topic: Topic) -> String {
+    named(config, topic.name())
+}
+
+/// A name of this log among others on the same brokers.
+pub(super) fn named(config: &KafkaConfig, name: &str) -> String {
+    match config.prefix.as_str() {
+        "" => name.to_owned(),
+        prefix => format!("{prefix}.{name}"),
+    }
+}
+
+/// The client cannot be made with these settings.
+pub(super) fn refused(error: &KafkaError) -> LogError {
+    LogError::InvalidConfig {
+        what: format!("these properties of the client of Kafka ({error})"),
+    }
+}

@@ -1,0 +1,257 @@
+//! Topics: made as the log needs them, or checked against that. A topic that would lose records is refused, with the remedy.
+
+use super::client::{self, LastSaid, MAX_MESSAGE_BYTES, topic_name};
+use crate::{Cut, KafkaConfig, Layout, LogError, Topic};
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// How often the brokers are asked whether a topic that was just made has leaders.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a topic of the log has to be like: setting, value, and whether more than that is right too.
+fn expected(config: &KafkaConfig) -> Vec<(&'static str, String, bool)> {
+    vec![
+        // The log is the source of truth: nothing of it ever goes away by itself.
+        ("cleanup.policy", "delete".into(), false),
+        ("retention.ms", "-1".into(), false),
+        ("retention.bytes", "-1".into(), false),
+        // An acknowledged record survives the loss of a broker, and a broker that missed it never leads.
+        ("min.insync.replicas", config.min_insync.to_string(), true),
+        ("unclean.leader.election.enable", "false".into(), false),
+        // Times are the writers': a log that was copied keeps its times, and a broker's clock decides nothing.
+        ("message.timestamp.type", "CreateTime".into(), false),
+        (
+            "message.timestamp.before.max.ms",
+            i64::MAX.to_string(),
+            false,
+        ),
+        (
+            "message.timestamp.after.max.ms",
+            i64::MAX.to_string(),
+            false,
+        ),
+        ("max.message.bytes", MAX_MESSAGE_BYTES.to_string(), true),
+    ]
+}
+
+/// Makes the topics that are missing, and checks those that are there.
+///
+/// # Errors
+/// [`LogError::TopicMissing`], [`LogError::TopicMismatch`], [`LogError::LayoutMismatch`], [`LogError::Io`].
+pub(super) fn ensure(config: &KafkaConfig, said: &LastSaid) -> Result<(), LogError> {
+    let admin: AdminClient<LastSaid> = client::settings(config)
+        .create_with_context(said.clone())
+        .map_err(|error| client::refused(&error))?;
+    let until = Instant::now() + config.timeout;
+    let found = described(config, said, &admin)?;
+    let missing: Vec<Topic> = Topic::ALL
+        .into_iter()
+        .filter(|topic| find(&found, &topic_name(config, *topic)).is_none())
+        .collect();
+    if let Some(first) = missing.first().filter(|_| !config.create_topics) {
+        return Err(LogError::TopicMissing {
+            name: topic_name(config, *first),
+        });
+    }
+    if !missing.is_empty() {
+        make(config, said, &admin, &missing)?;
+    }
+    loop {
+        let found = described(config, said, &admin)?;
+        let led = |topic: Topic| {
+            let found = find(&found, &topic_name(config, topic));
+            found.is_some_and(|found| found.partitions().iter().all(|part| part.leader() >= 0))
+        };
+        if Topic::ALL.into_iter().all(led) {
+            check_counts(config, &found)?;
+            break;
+        }
+        if Instant::now() >= until {
+            return Err(said.io("find leaders of its topics", "some partition has none"));
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
+    check_settings(config, said, &admin)
+}
+
+fn described(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    admin: &AdminClient<LastSaid>,
+) -> Result<Metadata, LogError> {
+    admin
+        .inner()
+        .fetch_metadata(None, config.timeout)
+        .map_err(|error| said.io("reach the brokers", &error.to_string()))
+}
+
+/// Topics without partitions are names that somebody asked for, and nothing else.
+fn find<'a>(found: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {
+    found
+        .topics()
+        .iter()
+        .find(|topic| topic.name() == name && !topic.partitions().is_empty())
+}
+
+fn make(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    admin: &AdminClient<LastSaid>,
+    missing: &[Topic],
+) -> Result<(), LogError> {
+    let names: Vec<_> = missing
+        .iter()
+        .map(|topic| (topic_name(config, *topic), *topic))
+        .collect();
+    let settings = expected(config);
+    let topics = names.iter().map(|(name, topic)| {
+        let partitions = i32::from(config.layout.partitions(*topic));
+        let replication = TopicReplication::Fixed(i32::from(config.replication));
+        let topic = NewTopic::new(name, partitions, replication);
+        settings
+            .iter()
+            .fold(topic, |topic, (name, value, _)| topic.set(name, value))
+    });
+    let topics: Vec<_> = topics.collect();
+    let options = AdminOptions::new()
+        .request_timeout(Some(config.timeout))
+        .operation_timeout(Some(config.timeout));
+    let made = block_on(admin.create_topics(&topics, &options))
+        .map_err(|error| said.io("make its topics", &error.to_string()))?;
+    for result in made {
+        match result {
+            Ok(name) => tracing::info!(topic = name, "topic made"),
+            // Another process of ours was quicker; what it made is checked as any other.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, error)) => {
+                return Err(said.io("make its topics", &format!("{name}: {error}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_counts(config: &KafkaConfig, found: &Metadata) -> Result<(), LogError> {
+    let mut stored = Layout { ..config.layout };
+    for topic in Topic::ALL {
+        let name = topic_name(config, topic);
+        let Some(found) = find(found, &name) else {
+            return Err(LogError::TopicMissing { name });
+        };
+        let count = found.partitions().len();
+        match topic {
+            Topic::Returns => stored.returns = u16::try_from(count).unwrap_or(u16::MAX),
+            Topic::Alerts => stored.alerts = u16::try_from(count).unwrap_or(u16::MAX),
+            Topic::Reference | Topic::Benchmarks if count == 1 => {}
+            Topic::Reference | Topic::Benchmarks => {
+                return Err(mismatch(&name, "partitions", "1", count.to_string()));
+            }
+        }
+        let copies = found.partitions().iter().map(|part| part.replicas().len());
+        let fewest = copies.min().unwrap_or(0);
+        if fewest < usize::from(config.replication) {
+            let wanted = format!("{} or more", config.replication);
+            return Err(mismatch(
+                &name,
+                "replication factor",
+                &wanted,
+                fewest.to_string(),
+            ));
+        }
+    }
+    match stored == config.layout {
+        true => Ok(()),
+        false => Err(LogError::LayoutMismatch {
+            stored,
+            asked: config.layout,
+        }),
+    }
+}
+
+fn check_settings(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    admin: &AdminClient<LastSaid>,
+) -> Result<(), LogError> {
+    let names = Topic::ALL.map(|topic| topic_name(config, topic));
+    let resources: Vec<_> = names
+        .iter()
+        .map(|name| ResourceSpecifier::Topic(name))
+        .collect();
+    let options = AdminOptions::new().request_timeout(Some(config.timeout));
+    let failed = |error: &dyn std::fmt::Display| {
+        said.io("ask for the settings of its topics", &error.to_string())
+    };
+    let described = block_on(admin.describe_configs(&resources, &options));
+    let described = described.map_err(|error| failed(&error))?;
+    for (name, described) in names.iter().zip(described) {
+        let described = described.map_err(|error| failed(&error))?;
+        let found: HashMap<&str, &str> = described
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)))
+            .collect();
+        for (setting, wanted, or_more) in expected(config) {
+            let Some(value) = found.get(setting) else {
+                // An older broker that does not know the setting does not act on it either.
+                continue;
+            };
+            let is_more = || match (value.parse::<u64>(), wanted.parse::<u64>()) {
+                (Ok(value), Ok(wanted)) => or_more && value >= wanted,
+                _ => false,
+            };
+            if *value != wanted && !is_more() {
+                return Err(mismatch(name, setting, &wanted, (*value).to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(name: &str, setting: &str, wanted: &str, found: String) -> LogError {
+    LogError::TopicMismatch {
+        name: name.to_owned(),
+        setting: setting.to_owned(),
+        wanted: wanted.to_owned(),
+        found,
+    }
+}
+
+/// Where every partition ends, as its leader says. Blocks.
+pub(super) fn ends(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    consumer: &BaseConsumer<LastSaid>,
+) -> Result<Cut, LogError> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in config.layout.all() {
+        let name = topic_name(config, topic);
+        asked
+            .add_partition_offset(&name, i32::from(partition), Offset::End)
+            .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
+    }
+    // "The time of the end" is one question to each broker; asking for watermarks would be one for each partition.
+    let answered = consumer
+        .offsets_for_times(asked, config.timeout)
+        .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
+    let found = answered.to_topic_map();
+    let next = config.layout.all().map(|(topic, partition)| {
+        let key = (topic_name(config, topic), i32::from(partition));
+        match found.get(&key) {
+            Some(Offset::Offset(next)) => {
+                Ok(((topic, partition), u64::try_from(*next).unwrap_or(0)))
+            }
+            other => Err(said.io(
+                "ask where it ends",
+                &format!("{topic}/{partition}: {other:?}"),
+            )),
+        }
+    });
+    next.collect()
+}
