@@ -3,12 +3,23 @@
 use crate::{KafkaConfig, LogError, Topic};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The largest batch of records that travels at once: the largest record, and what the format adds to it.
 pub(super) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How soon the brokers are asked again what they could not answer.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// For a reader of what is there already.
+pub(super) const NO_WAIT: Duration = Duration::from_millis(5);
+/// For a reader that follows the end.
+pub(super) const LONG_WAIT: Duration = Duration::from_millis(500);
 
 /// What the clients last said of themselves ("broker is down"): the reason that a person looks for when nothing comes.
 #[derive(Clone, Debug, Default)]
@@ -71,12 +82,19 @@ pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {
     settings
 }
 
-/// A client that reads. It commits nothing: where a reader goes on is the reader's to know.
+/// A client that reads, for which an empty answer of a broker may take so long. It commits nothing: where a reader goes on is the reader's
+/// to know.
+///
+/// Who follows the end lets the broker wait for something to come. Who reads what is there already must not: when such a reader moves to
+/// another place, its last question has to be answered first.
 pub(super) fn consumer(
     config: &KafkaConfig,
     said: &LastSaid,
+    wait: Duration,
 ) -> Result<BaseConsumer<LastSaid>, LogError> {
-    consumer_settings(config)
+    let mut settings = consumer_settings(config);
+    settings.set("fetch.wait.max.ms", wait.as_millis().to_string());
+    settings
         .create_with_context(said.clone())
         .map_err(|error| refused(&error))
 }
@@ -98,7 +116,6 @@ pub(super) fn consumer_settings(config: &KafkaConfig) -> ClientConfig {
         ("queued.max.messages.kbytes", "16384".to_owned()),
         ("fetch.max.bytes", (2 * MAX_MESSAGE_BYTES).to_string()),
         ("fetch.message.max.bytes", (1024 * 1024).to_string()),
-        ("fetch.wait.max.ms", "500".to_owned()),
         // Their defaults are pauses of a second, or half of one.
         ("fetch.queue.backoff.ms", "10".to_owned()),
         ("fetch.error.backoff.ms", "50".to_owned()),
@@ -129,4 +146,32 @@ pub(super) fn refused(error: &KafkaError) -> LogError {
     LogError::InvalidConfig {
         what: format!("these properties of the client of Kafka ({error})"),
     }
+}
+
+/// Tries again until it goes through or the time-out is over: leaders move, topics that were just made have none yet.
+pub(super) fn patiently<T>(
+    config: &KafkaConfig,
+    mut question: impl FnMut() -> Result<T, LogError>,
+) -> Result<T, LogError> {
+    let until = Instant::now() + config.timeout;
+    loop {
+        match question() {
+            Err(LogError::Io { .. }) if Instant::now() < until => std::thread::sleep(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+/// Asks the leaders of partitions for offsets. One that does not answer is an error: its offset would look like an answer.
+pub(super) fn offsets(
+    config: &KafkaConfig,
+    consumer: &BaseConsumer<LastSaid>,
+    asked: TopicPartitionList,
+) -> Result<HashMap<(String, i32), Offset>, KafkaError> {
+    let answered = consumer.offsets_for_times(asked, config.timeout)?;
+    answered
+        .elements()
+        .iter()
+        .try_for_each(|element| element.error())?;
+    Ok(answered.to_topic_map())
 }

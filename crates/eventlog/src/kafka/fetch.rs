@@ -6,6 +6,7 @@ use super::time::{self, BEGINNING};
 use crate::follow::BATCH_BYTES;
 use crate::{KafkaConfig, LogError, Record};
 use rdkafka::Message;
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +43,7 @@ impl Fetchers {
         let mut fetcher = match self.take(what) {
             Some(fetcher) => fetcher,
             None => Fetcher {
-                consumer: client::consumer(&self.config, &self.said)?,
+                consumer: client::consumer(&self.config, &self.said, client::NO_WAIT)?,
                 at: None,
                 time_ms: BEGINNING,
             },
@@ -134,9 +135,8 @@ impl Fetcher {
                     return Err(said.io("read from the brokers", "no answer in time"));
                 }
                 None => {}
-                Some(Err(error)) => {
-                    return Err(said.io("read from the brokers", &error.to_string()));
-                }
+                // Leaders move and connections break: the client goes on, and the time-out ends it.
+                Some(Err(error)) => said.error(error.clone(), &error.to_string()),
                 Some(Ok(message)) => {
                     let offset = u64::try_from(message.offset()).unwrap_or(0);
                     if offset < what.from {

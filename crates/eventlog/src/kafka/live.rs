@@ -158,7 +158,7 @@ fn reader(
     shared: &Shared,
     at: &BTreeMap<Place, (u64, i64)>,
 ) -> Result<BaseConsumer<client::LastSaid>, LogError> {
-    let consumer = client::consumer(&shared.config, &shared.said)?;
+    let consumer = client::consumer(&shared.config, &shared.said, client::LONG_WAIT)?;
     let starts = at
         .iter()
         .map(|(place, (next, _))| (*place, i64::try_from(*next).unwrap_or(i64::MAX)));

@@ -97,7 +97,7 @@ impl KafkaLog {
         config.check()?;
         let said = LastSaid::default();
         topics::ensure(&config, &said)?;
-        let asker = client::consumer(&config, &said)?;
+        let asker = client::consumer(&config, &said, client::NO_WAIT)?;
         let start = topics::ends(&config, &said, &asker)?;
         let places: Vec<Place> = config
             .layout

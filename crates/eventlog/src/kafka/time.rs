@@ -4,10 +4,11 @@
 //! the latest timestamp so far, which never decreases and is the same for every reader, wherever it begins. Who begins in the middle
 //! asks the brokers' own index of times.
 
-use super::client::{LastSaid, topic_name};
+use super::client::{self, LastSaid, topic_name};
 use super::place::Place;
 use crate::{KafkaConfig, LogError};
 use rdkafka::Message;
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -90,10 +91,11 @@ impl Ask<'_> {
         &self,
         times: &BTreeMap<Place, i64>,
     ) -> Result<BTreeMap<Place, u64>, LogError> {
-        let asked = self.list(times.iter().map(|(place, time)| (*place, time + 1)))?;
-        let answered = self.consumer.offsets_for_times(asked, self.config.timeout);
-        let answered = answered.map_err(|error| self.failed(&error.to_string()))?;
-        let found = answered.to_topic_map();
+        let found = client::patiently(self.config, || {
+            let asked = self.list(times.iter().map(|(place, time)| (*place, time + 1)))?;
+            client::offsets(self.config, self.consumer, asked)
+                .map_err(|error| self.failed(&error.to_string()))
+        })?;
         let offset = |place: &Place| {
             let key = (
                 topic_name(self.config, place.topic),
@@ -128,7 +130,8 @@ impl Ask<'_> {
             }
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => {}
-                Some(Err(error)) => return Err(self.failed(&error.to_string())),
+                // Leaders move and connections break: the client goes on, and the time-out ends it.
+                Some(Err(error)) => self.said.error(error.clone(), &error.to_string()),
                 Some(Ok(message)) => {
                     let place = from.keys().find(|place| {
                         i32::from(place.partition) == message.partition()

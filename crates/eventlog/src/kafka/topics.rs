@@ -4,15 +4,12 @@ use super::client::{self, LastSaid, MAX_MESSAGE_BYTES, topic_name};
 use crate::{Cut, KafkaConfig, Layout, LogError, Topic};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
-/// How often the brokers are asked whether a topic that was just made has leaders.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// What a topic of the log has to be like: setting, value, and whether more than that is right too.
 fn expected(config: &KafkaConfig) -> Vec<(&'static str, String, bool)> {
@@ -75,7 +72,7 @@ pub(super) fn ensure(config: &KafkaConfig, said: &LastSaid) -> Result<(), LogErr
         if Instant::now() >= until {
             return Err(said.io("find leaders of its topics", "some partition has none"));
         }
-        std::thread::sleep(ASK_AGAIN);
+        std::thread::sleep(client::ASK_AGAIN);
     }
     check_settings(config, said, &admin)
 }
@@ -229,6 +226,14 @@ pub(super) fn ends(
     said: &LastSaid,
     consumer: &BaseConsumer<LastSaid>,
 ) -> Result<Cut, LogError> {
+    client::patiently(config, || ask_ends(config, said, consumer))
+}
+
+fn ask_ends(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    consumer: &BaseConsumer<LastSaid>,
+) -> Result<Cut, LogError> {
     let mut asked = TopicPartitionList::new();
     for (topic, partition) in config.layout.all() {
         let name = topic_name(config, topic);
@@ -237,10 +242,8 @@ pub(super) fn ends(
             .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
     }
     // "The time of the end" is one question to each broker; asking for watermarks would be one for each partition.
-    let answered = consumer
-        .offsets_for_times(asked, config.timeout)
+    let found = client::offsets(config, consumer, asked)
         .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
-    let found = answered.to_topic_map();
     let next = config.layout.all().map(|(topic, partition)| {
         let key = (topic_name(config, topic), i32::from(partition));
         match found.get(&key) {
