@@ -127,7 +127,7 @@ impl Cluster {
         self.node(node)?.kill(&self.watchdog)
     }
 
-    /// SIGTERM, and waits until the node is gone. True when it left in order; one that does not within 20 s (there is no quorum to hand
+    /// SIGTERM, and waits until the node is gone. True when it left in order; one that does not within 10 s (there is no quorum to hand
     /// over to) is killed.
     ///
     /// # Errors

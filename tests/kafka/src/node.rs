@@ -19,7 +19,7 @@ use crate::watchdog::Watchdog;
 /// Formatting is a second's work.
 const FORMAT: Duration = Duration::from_secs(60);
 /// A node that can't hand over, because the others are away, would wait for minutes.
-const LEAVE: Duration = Duration::from_secs(20);
+const LEAVE: Duration = Duration::from_secs(10);
 /// Waits for the word that the watchdog knows of it, and becomes the broker. Without the word it ends: its parent is gone.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
