@@ -12,7 +12,7 @@ use crate::error::{Code, Error};
 use crate::node::Node;
 use crate::ports::{self, random};
 use crate::properties::Ports;
-use crate::shared::EXISTING;
+use crate::shared::{EXISTING, existing};
 use crate::view::View;
 use crate::watchdog::Watchdog;
 use crate::wire;
@@ -27,6 +27,8 @@ const ELECTION: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 
 /// Brokers of one's own. Nodes are numbered from 0, as in Kafka (`node.id`); each is broker and controller at once.
+///
+/// A node that ends without being told to is an error of every call that looks at the nodes, until [`kill`](Self::kill) has taken note of it.
 ///
 /// All of it is gone when this is dropped, and when the process ends, however it ends. When a test panics, the logs of the brokers are kept
 /// in `kafka/failed` of the target folder.
@@ -46,7 +48,7 @@ impl Cluster {
     /// Those of [`Distribution::find`]; `KAFKA_NOT_OURS` when the tests are pointed at an existing cluster, because nothing of it may be
     /// killed; `KAFKA_NOT_READY` with what the broker said last.
     pub fn start(brokers: usize) -> Result<Self, Error> {
-        if std::env::var_os(EXISTING).is_some() {
+        if existing().is_some() {
             return Err(Error::new(
                 Code::NotOurs,
                 format!(
@@ -140,7 +142,7 @@ impl Cluster {
     /// because none can be in service then: [`ready`](Self::ready) does, when the others are started.
     ///
     /// # Errors
-    /// `KAFKA_WRONG_STATE` when it runs; `KAFKA_NOT_READY`.
+    /// `KAFKA_WRONG_STATE` when it runs; `KAFKA_NOT_READY`; `KAFKA_PORT_TAKEN` when somebody listens on its port by now.
     pub fn start_node(&self, node: usize) -> Result<(), Error> {
         self.node(node)?.spawn(&self.kafka, &self.watchdog)?;
         if self.awake()?.len() * 2 > self.nodes.len() {

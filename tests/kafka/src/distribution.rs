@@ -206,7 +206,7 @@ pub(crate) fn ended(child: &mut Child, most: Duration) -> Result<Option<ExitStat
 }
 
 /// The last lines of a file, for an error.
-pub(crate) fn tail(file: &Path, lines: usize) -> String {
+fn tail(file: &Path, lines: usize) -> String {
     let said = fs::read(file).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let all: Vec<&str> = said.lines().collect();

@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::distribution::{Distribution, ended, outputs, tail};
+use crate::distribution::{Distribution, ended, outputs};
 use crate::error::{Code, Error};
 use crate::properties::{Ports, properties};
 use crate::watchdog::Watchdog;
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) client: SocketAddr,
     folder: PathBuf,
     life: Mutex<Life>,
+    /// So long was the log when it was last started.
+    life_began_at: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +51,7 @@ impl Node {
             client: (Ipv4Addr::LOCALHOST, ports[number].client).into(),
             folder,
             life: Mutex::default(),
+            life_began_at: AtomicUsize::new(0),
         };
         fs::write(node.configuration(), text).map_err(Error::system("server.properties"))?;
         Ok(node)
@@ -101,6 +105,9 @@ impl Node {
             return Err(self.wrong("runs already"));
         }
         let (out, err) = outputs(&self.log())?;
+        let said = out.metadata().map_err(Error::system("broker.log"))?.len();
+        let said = usize::try_from(said).expect("a file that fits the memory");
+        self.life_began_at.store(said, Ordering::Relaxed);
         let mut child = Command::new("sh")
             .args(["-c", GATE, "sh"])
             .args(kafka.command("kafka.Kafka"))
@@ -186,18 +193,27 @@ impl Node {
         Error::new(Code::WrongState, format!("node {} {what}", self.number))
     }
 
-    /// The node did not do as it should: with the last that it said.
+    /// The node did not do as it should: with what it said in this life, most of all what it complained about.
     pub(crate) fn trouble(&self, what: &str) -> Error {
-        let said = tail(&self.log(), 40);
-        let taken = said.contains("Address already in use") || said.contains("BindException");
+        let said = fs::read(self.log()).unwrap_or_default();
+        let from = self.life_began_at.load(Ordering::Relaxed);
+        let said = String::from_utf8_lossy(said.get(from..).unwrap_or_default());
+        // A broker that gives up says hundreds of lines more while it shuts down, so that the end alone would say nothing.
+        let (idle, complaints): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.contains(" INFO "));
+        let taken = (complaints.iter())
+            .any(|line| line.contains("Address already in use") || line.contains("BindException"));
         let code = if taken {
             Code::PortTaken
         } else {
             Code::NotReady
         };
+        let complaints = complaints[..complaints.len().min(40)].join("\n");
+        let last = idle[idle.len().saturating_sub(5)..].join("\n");
+        let number = self.number;
         Error::new(
             code,
-            format!("node {}: {what}. It said:\n{said}", self.number),
+            format!("node {number}: {what}. It said:\n{complaints}\n{last}"),
         )
     }
 }

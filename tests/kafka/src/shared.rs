@@ -40,10 +40,7 @@ pub fn shared() -> Result<&'static Shared, Error> {
 }
 
 fn open() -> Result<Shared, Error> {
-    if let Some(brokers) = std::env::var(EXISTING)
-        .ok()
-        .filter(|named| !named.is_empty())
-    {
+    if let Some(brokers) = existing() {
         return Ok(Shared { brokers, own: None });
     }
     let own = Cluster::start(1)?;
@@ -51,4 +48,10 @@ fn open() -> Result<Shared, Error> {
         brokers: own.brokers(),
         own: Some(own),
     })
+}
+
+/// The cluster that the tests are pointed at, if any.
+pub(crate) fn existing() -> Option<String> {
+    let named = std::env::var(EXISTING).ok();
+    named.filter(|brokers| !brokers.is_empty())
 }

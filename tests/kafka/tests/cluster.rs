@@ -5,7 +5,7 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,6 +57,12 @@ fn a_broker_that_is_killed_or_stopped_comes_back_on_its_port_and_nothing_is_left
 
     assert!(cluster.stop(0).unwrap(), "it leaves in order");
     assert!(!answer(&brokers, SILENCE));
+    let squatter = TcpListener::bind(&brokers).unwrap();
+    let error = cluster.start_node(0).unwrap_err();
+    assert_eq!(error.code, Code::PortTaken, "{error}");
+    assert_eq!(cluster.ready().unwrap_err().code, Code::PortTaken);
+    drop(squatter);
+    cluster.kill(0).unwrap();
     let began = Instant::now();
     cluster.start_node(0).unwrap();
     println!("in service again after {:?}", began.elapsed());
