@@ -20,6 +20,7 @@ pub mod exit;
 mod files;
 mod gauges;
 mod keys;
+mod log;
 mod operations;
 mod output;
 mod port;

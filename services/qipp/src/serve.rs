@@ -3,7 +3,6 @@
 //! Order of starting: log → fold → services → port. Order of ending: no new calls → open calls are answered → the fold saves its
 //! checkpoint → the log closes. This is the only wiring there is; the demo and the tests start the same house.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,7 @@ use axum::Router;
 use bytes::Bytes;
 use qipp_access::Authenticator;
 use qipp_api::{DESCRIPTORS, facts};
-use qipp_eventlog::{
-    Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MemoryLog, Observer,
-};
+use qipp_eventlog::{Clock, EventLog};
 use qipp_gateway::{GatewayConfig, routes};
 use qipp_projection::{Follower, FollowerConfig, StoreConfig};
 use qipp_serving::admission::Admission;
@@ -28,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 use crate::caught_up;
 use crate::config::{LogKind, ServeConfig};
 use crate::files::ReturnsAsCsv;
+pub use crate::log::open_log;
+pub(crate) use crate::log::{has_log, with_code};
 use crate::standing::Standing;
-use crate::{gauges, keys, operations, port};
+use crate::{gauges, operations, port};
 
 /// A house that is up.
 #[derive(Debug)]
@@ -72,7 +71,9 @@ impl House {
         let log = open_log(config, Arc::clone(&clock), metrics.log_observer()).await?;
         let store = match config.log {
             LogKind::Memory => StoreConfig::Memory,
-            LogKind::Embedded => StoreConfig::Directory(config.data_dir.join("projection")),
+            LogKind::Embedded | LogKind::Kafka(_) => {
+                StoreConfig::Directory(config.data_dir.join("projection"))
+            }
         };
         let follower = Follower::start(
             Arc::clone(&log),
@@ -104,7 +105,7 @@ impl House {
         };
         let (alerts, evaluator) = qipp_alerts::build(alerts, deps.clone());
         let disk = match config.log {
-            LogKind::Memory => None,
+            LogKind::Memory | LogKind::Kafka(_) => None,
             LogKind::Embedded => Some((config.data_dir.clone(), config.min_free_bytes)),
         };
         let standing = Standing::new(
@@ -218,63 +219,6 @@ pub fn decode(key: &[u8], payload: &Bytes) -> Result<(String, qipp_domain::natio
     facts::decode(key, payload.clone())
         .map(|(meta, facts)| (meta.principal, facts))
         .map_err(|error| error.to_string())
-}
-
-/// Opens the log of a configuration.
-///
-/// # Errors
-/// As the adapter: the message says why and what to do.
-pub async fn open_log(
-    config: &ServeConfig,
-    clock: Arc<dyn Clock>,
-    observer: Arc<dyn Observer>,
-) -> anyhow::Result<Arc<dyn EventLog>> {
-    let layout = Layout {
-        returns: config.returns_partitions,
-        alerts: config.alerts_partitions,
-    };
-    if config.log == LogKind::Memory {
-        return Ok(Arc::new(MemoryLog::new(layout, clock)));
-    }
-    let path = config.data_dir.join("log");
-    has_log(&config.data_dir)?;
-    keys::private_folder(&config.data_dir)?;
-    let embedded = EmbeddedConfig {
-        layout,
-        clock,
-        min_free_bytes: config.min_free_bytes,
-        observer,
-        ..EmbeddedConfig::default()
-    };
-    // Opening verifies every frame: work for a thread that may block.
-    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
-        .await
-        .context("opening the log")?;
-    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
-}
-
-/// The sentence, and the code that never changes, as refusals of calls have it.
-pub(crate) fn with_code(error: &LogError) -> anyhow::Error {
-    anyhow::anyhow!("{error} ({})", error.code())
-}
-
-/// Is there a log in the data directory? One that was there and is gone is an error. Opens and changes nothing.
-///
-/// A projection is made of a log: where there is one and no log, the log was lost, and a new one would make a nation without a past.
-///
-/// # Errors
-/// When the log was lost: what is missing, and what to do.
-pub(crate) fn has_log(data_dir: &Path) -> anyhow::Result<bool> {
-    let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
-    let is_there = qipp_eventlog::is_log(&log).map_err(|error| with_code(&error))?;
-    anyhow::ensure!(
-        is_there || !projection.join("checkpoint").exists(),
-        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing, move {} away",
-        log.join("store").display(),
-        projection.display(),
-        projection.display()
-    );
-    Ok(is_there)
 }
 
 /// Every call that there is: the rpcs of the contract, and the addresses of the gateway.
