@@ -1,5 +1,7 @@
 //! Appending a fact and waiting until the fold has passed it: the log orders, the fold decides, the caller gets the answer.
 
+use std::time::Duration;
+
 use qipp_api::cut::position_to_proto;
 use qipp_api::error::{ApiError, Code};
 use qipp_api::facts::{self, Meta};
@@ -110,11 +112,18 @@ impl Deps {
     }
 }
 
+/// When a call should come again that the log could not take.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// A failure of the log as the caller sees it.
 #[must_use]
 pub fn log_error(error: &LogError) -> ApiError {
     let code = match error {
         LogError::StorageFull { .. } => Code::ResourceExhausted,
+        // Brokers come back. Whether the record is there is found out by sending it again.
+        LogError::Io { .. } => {
+            return ApiError::unavailable(error.code(), error.to_string(), RETRY);
+        }
         LogError::Closed | LogError::Poisoned { .. } => Code::Unavailable,
         LogError::RecordTooLarge { .. } | LogError::AppendTooLarge { .. } => Code::InvalidArgument,
         _ => Code::Internal,

@@ -6,6 +6,7 @@ pub mod admission;
 mod append;
 mod call;
 mod caller;
+mod catch_up;
 pub mod field;
 mod gate;
 mod methods;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -144,6 +144,23 @@ impl Metrics {
         Arc::new(self.log.clone())
     }
 
+    /// As [`Metrics::log_observer`], for a log that goes on after an append that failed: brokers come back.
+    #[must_use]
+    pub fn shared_log_observer(&self) -> Arc<dyn Observer> {
+        Arc::new(LogMetrics {
+            is_shared: true,
+            ..self.log.clone()
+        })
+    }
+
+    /// How long ago an append to a shared log failed, and why; nothing once one has succeeded after it.
+    #[must_use]
+    pub fn log_failed(&self) -> Option<(Duration, String)> {
+        let failed = self.log.failed.lock();
+        let failed = failed.unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map(|(at, why)| (at.elapsed(), why.clone()))
+    }
+
     /// Why the log takes nothing any more until it is opened again; empty while it does.
     #[must_use]
     pub fn log_poisoned(&self) -> Option<String> {
@@ -219,7 +236,9 @@ struct LogMetrics {
     bytes: IntCounter,
     refused: IntCounterVec,
     sync: Histogram,
+    is_shared: bool,
     poisoned: Arc<Mutex<Option<String>>>,
+    failed: Arc<Mutex<Option<(Instant, String)>>>,
 }
 
 impl LogMetrics {
@@ -250,7 +269,9 @@ impl LogMetrics {
                 registry,
                 Histogram::with_opts(sync.buckets(SECONDS.to_vec())).expect(NAMES),
             ),
+            is_shared: false,
             poisoned: Arc::default(),
+            failed: Arc::default(),
         }
     }
 }
@@ -261,16 +282,59 @@ impl Observer for LogMetrics {
         self.records.inc_by(batch.records as u64);
         self.bytes.inc_by(batch.bytes as u64);
         self.sync.observe(batch.took.as_secs_f64());
+        if self.is_shared {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     fn refused(&self, appends: usize, error: &LogError) {
         self.refused
             .with_label_values(&[error.code()])
             .inc_by(appends as u64);
-        // A write that failed, and all that are refused after it; a full disk mends itself.
-        if !matches!(error, LogError::StorageFull { .. }) {
-            let mut poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner);
-            poisoned.get_or_insert_with(|| error.to_string());
+        match error {
+            // A full disk mends itself.
+            LogError::StorageFull { .. } => {}
+            LogError::Io { .. } if self.is_shared => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                *failed = Some((Instant::now(), error.to_string()));
+            }
+            // A write that failed, and all that are refused after it.
+            _ => {
+                let mut poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner);
+                poisoned.get_or_insert_with(|| error.to_string());
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_append_poisons_a_log_of_one_process_and_a_shared_one_recovers_with_the_next() {
+        let failure = LogError::Io {
+            doing: "append",
+            cause: "the broker is away".to_owned(),
+        };
+        let alone = Metrics::new();
+        alone.log_observer().refused(1, &failure);
+        assert!(alone.log_poisoned().is_some() && alone.log_failed().is_none());
+        let shared = Metrics::new();
+        let observer = shared.shared_log_observer();
+        observer.refused(1, &failure);
+        assert!(shared.log_poisoned().is_none());
+        assert!(
+            shared
+                .log_failed()
+                .is_some_and(|(_, why)| why.contains("away"))
+        );
+        observer.written(Batch {
+            appends: 1,
+            records: 1,
+            bytes: 1,
+            took: Duration::ZERO,
+        });
+        assert_eq!(shared.log_failed(), None);
     }
 }

@@ -13,7 +13,6 @@ use qipp_projection::View;
 use tracing::Instrument as _;
 use tracing::span::EnteredSpan;
 
-use crate::append::wait_error;
 use crate::{Caller, Deps};
 
 /// A consistent state to answer from. Holds a read lock: build the answer and let it go, never hold it over an await.
@@ -153,12 +152,10 @@ impl Deps {
             KnownAt::Latest | KnownAt::Time(_) => None,
         };
         for cut in min_cut.into_iter().chain(known) {
-            let folded = self.follower.wait_for(cut);
-            let folded = folded.instrument(crate::step!("wait_for_fold"));
+            let folded = self.folded(cut).instrument(crate::step!("wait_for_fold"));
             caller
                 .within("CUT_NOT_REACHED", "the state asked for", folded)
-                .await?
-                .map_err(|error| wait_error(&error))?;
+                .await??;
         }
         Ok(())
     }

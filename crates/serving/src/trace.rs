@@ -4,9 +4,9 @@
 //! costs a comparison, and none of its fields is computed. Names and attributes are those of OpenTelemetry's semantic conventions where
 //! there are any. They say which call, who, and how it ended; never a key, a header, or anything of a return.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::global;
-use opentelemetry::propagation::Extractor;
+use opentelemetry::propagation::{Extractor, Injector};
 use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -112,6 +112,28 @@ fn is_our_fault(protocol: Protocol, status: Option<u16>) -> bool {
         Protocol::Grpc => faults.contains(&tonic::Code::from(i32::from(status))),
         Protocol::Http => status >= 500,
     })
+}
+
+/// Tells whoever is called with these headers that the call is part of the span. Without traces the headers stay as they are.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if !span.is_disabled() {
+        let context = span.context();
+        global::get_text_map_propagator(|format| {
+            format.inject_context(&context, &mut Outgoing(headers));
+        });
+    }
+}
+
+/// Where a trace is told of.
+struct Outgoing<'a>(&'a mut HeaderMap);
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, name: &str, value: String) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            self.0.insert(name, value);
+        }
+    }
 }
 
 /// What a caller says about its trace.

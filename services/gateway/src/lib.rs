@@ -156,6 +156,19 @@ where
         .layer(axum::middleware::from_fn(context::name_request))
 }
 
+/// What a process without a gateway answers over HTTP: that it is alive, whether it is ready, and who answers everything else.
+pub fn pages_only(ready: Arc<Readiness>) -> Router {
+    Router::new()
+        .route("/livez", get(alive))
+        .route("/healthz", get(alive))
+        .route(
+            "/readyz",
+            get(move || async move { pages::ready(&ready()) }),
+        )
+        .fallback(pages::no_gateway)
+        .layer(axum::middleware::from_fn(context::name_request))
+}
+
 fn with_route(router: Router, gateway: &Arc<Gateway>, route: &'static Route) -> Router {
     let gateway = Arc::clone(gateway);
     let call = Arc::new(unary::Call::of(route));

@@ -72,15 +72,9 @@ pub fn ready(reasons: &[Reason]) -> Response {
 
 /// An address that is not there.
 pub(crate) async fn not_found(request: Request) -> Response {
-    let path: String = request.uri().path().chars().take(200).collect();
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        // A client of gRPC would make up words of its own for a 404.
-        let what = format!(
-            "there is no service at {path}: the reflection service of this address lists those that there are"
-        );
-        let status = ApiError::unimplemented(what).into_status(request_id(request.headers()));
-        return status.into_http();
+    let path = shown(&request);
+    if is_grpc(&request) {
+        return no_service(&path, &request);
     }
     let message = format!("there is nothing at {path}: see /openapi.json for every address");
     Failure::new(
@@ -90,6 +84,42 @@ pub(crate) async fn not_found(request: Request) -> Response {
         message,
     )
     .into_response(request_id(request.headers()))
+}
+
+/// Any address of a process that has no gateway.
+pub(crate) async fn no_gateway(request: Request) -> Response {
+    let path = shown(&request);
+    if is_grpc(&request) {
+        return no_service(&path, &request);
+    }
+    let message = format!(
+        "there is nothing at {path}: this process serves gRPC only, so call one that serves the gateway (`qipp serve gateway`)"
+    );
+    Failure::new(
+        StatusCode::NOT_IMPLEMENTED,
+        Code::Unimplemented,
+        "NOT_SERVED_HERE",
+        message,
+    )
+    .into_response(request_id(request.headers()))
+}
+
+fn shown(request: &Request) -> String {
+    request.uri().path().chars().take(200).collect()
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A client of gRPC would make up words of its own for a 404.
+fn no_service(path: &str, request: &Request) -> Response {
+    let what = format!(
+        "there is no service at {path}: the reflection service of this address lists those that there are"
+    );
+    let status = ApiError::unimplemented(what).into_status(request_id(request.headers()));
+    status.into_http()
 }
 
 /// A method that the address does not take.

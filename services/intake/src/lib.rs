@@ -2,6 +2,7 @@
 //!
 //! It never changes a figure, never reads another service, and holds no state but the fold of the log. Entry point: [`build`].
 
+mod judge;
 mod schemes;
 mod submit;
 

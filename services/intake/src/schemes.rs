@@ -36,8 +36,8 @@ impl Intake {
             );
             return Err(ApiError::invalid(vec![problem]));
         };
-        let ((scheme, precondition), warnings) =
-            step!("validate").in_scope(|| self.validated_scheme(caller, sent))?;
+        let judge = || step!("validate").in_scope(|| self.validated_scheme(caller, sent));
+        let ((scheme, precondition), warnings) = self.judged(caller, judge).await?;
         let mut receipt = wire::Receipt {
             warnings: warnings.iter().map(view::problem).collect(),
             ..wire::Receipt::default()

@@ -80,8 +80,8 @@ impl Intake {
             );
             return Err(ApiError::invalid(vec![problem]));
         };
-        let (ret, warnings) =
-            step!("validate").in_scope(|| self.validated(caller, return_draft(sent)))?;
+        let judge = || step!("validate").in_scope(|| self.validated(caller, return_draft(sent)));
+        let (ret, warnings) = self.judged(caller, judge).await?;
         if validate_only || self.is_remembered(&ret) {
             let view = self.deps.follower.view();
             let decision = decide(&view, &ret, u64::MAX);

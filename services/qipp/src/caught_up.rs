@@ -2,7 +2,7 @@
 //! in memory is one that never was: a return would be refused because its organisation is not folded yet, and a question would be answered
 //! with what was true last week. So calls wait here for a moment, and are then told to come back.
 //!
-//! Health and reflection answer at once; so does `GetStatus`, which says how far the fold has come, and `ExportLog`, which needs no fold.
+//! Calls that are passed on to other processes are theirs to hold. Health and reflection answer at once; so does `GetStatus`, which says how far the fold has come, and `ExportLog`, which needs no fold.
 
 use std::time::Duration;
 

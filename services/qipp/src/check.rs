@@ -17,7 +17,7 @@ use qipp_eventlog::{EventLog, SystemClock, Topic};
 use qipp_projection::{domain_cut, fold_to, lane_of};
 use tokio::net::TcpListener;
 
-use crate::config::{Entry, LogKind, ServeConfig};
+use crate::config::{Entry, LogKind, ServeConfig, Service};
 use crate::exit::{self, Outcome};
 use crate::serve::{decode, has_log, open_log};
 use crate::traces;
@@ -69,11 +69,12 @@ pub(crate) async fn run(config: &ServeConfig, entries: &[Entry]) -> Outcome {
     }
     addresses(config, &mut report).await;
     traces_taken(config, &mut report).await;
-    if config.log == LogKind::Embedded {
+    if config.opens_log() && config.log != LogKind::Memory {
         folder(config, &mut report);
     }
     let reference = log(config, &mut report).await;
     key_file(config, reference.as_deref(), &mut report);
+    services(config, &mut report);
     limits(config, &mut report);
     for (verdict, what) in &report.lines {
         println!("{verdict:<8} {what}");
@@ -231,9 +232,24 @@ fn is_writable(folder: &Path) -> std::io::Result<()> {
 
 /// Opens the log, if there is one, and gives the reference data in it.
 async fn log(config: &ServeConfig, report: &mut Report) -> Option<Arc<Reference>> {
-    if config.log == LogKind::Memory {
-        report.add(Verdict::Good, "log: a new one will be made, in memory");
+    if !config.opens_log() {
+        report.add(
+            Verdict::Good,
+            "log: none, for a process that serves the gateway only",
+        );
         return None;
+    }
+    match config.log {
+        LogKind::Embedded => {}
+        LogKind::Memory => {
+            report.add(Verdict::Good, "log: a new one will be made, in memory");
+            return None;
+        }
+        LogKind::Kafka(_) => {
+            let what = "log: the address is well formed; the brokers were not asked, because opening makes the topics that are not there";
+            report.add(Verdict::Good, what);
+            return None;
+        }
     }
     match has_log(&config.data_dir) {
         Ok(true) => {}
@@ -306,6 +322,33 @@ fn key_file(config: &ServeConfig, reference: Option<&Reference>, report: &mut Re
     }
     for what in reference.map_or_else(Vec::new, |r| keys::unknown_scopes(&known, r)) {
         report.add(Verdict::Warning, format!("principals: {what}"));
+    }
+}
+
+/// What is served here, and who serves the rest.
+fn services(config: &ServeConfig, report: &mut Report) {
+    for service in Service::OF_LOG {
+        let (name, peers) = (service.name(), config.peers.of(service));
+        match (config.serves(service), peers) {
+            (true, []) => {}
+            (true, _) => report.add(
+                Verdict::Warning,
+                format!("serve.peers.{name}: not used, because {name} is served here"),
+            ),
+            (false, []) if config.serves(Service::Gateway) => report.add(
+                Verdict::Warning,
+                format!("serve.peers.{name} is empty: calls for {name} will be refused, because it is not served here"),
+            ),
+            (false, []) => {}
+            (false, _) => report.add(
+                Verdict::Good,
+                format!("{name}: passed on to {}", peers.join(", ")),
+            ),
+        }
+    }
+    if config.log == LogKind::Embedded && config.opens_log() && !config.services.is_empty() {
+        let what = "serve.services: the embedded log is for one process, so that nobody can serve the others from it; many processes need --log kafka://…";
+        report.add(Verdict::Warning, what);
     }
 }
 

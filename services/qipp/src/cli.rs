@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use qipp_access::Role;
 
 use crate::client::Client;
-use crate::config::{LogFormat, LogKind, Overrides};
+use crate::config::{LogFormat, LogKind, Overrides, Service};
 use crate::exit::{self, Outcome};
 use crate::verbs;
 use crate::{demo, environment, keys};
@@ -70,7 +70,7 @@ impl Reach {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run all services in this process: gRPC, HTTP/JSON and the live stream on one port.
+    /// Run all services in this process, or those that are named: gRPC, HTTP/JSON and the live stream on one port.
     Serve(ServeArgs),
     /// Load real published data and a simulated part through the public API, and show what the house makes of it.
     Demo(demo::DemoArgs),
@@ -101,6 +101,9 @@ enum Verb {
 /// Arguments of `qipp serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
+    /// What this process serves. Nothing named: everything. Others serve the rest, on the same log: `--log kafka://…`.
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<Service>,
     /// Configuration file (TOML). Every entry and its default: `qipp serve --defaults`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -110,8 +113,9 @@ pub struct ServeArgs {
     /// Where the log, the projections and the keys live.
     #[arg(long, env = "QIPP_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Which log: `embedded` is durable, `memory` is gone when the process ends.
-    #[arg(long, value_parser = parse_log)]
+    /// Which log: `embedded` is durable, on one machine; kafka://HOST:PORT,… is shared by any number of processes; `memory` is gone when the
+    /// process ends.
+    #[arg(long, value_name = "LOG")]
     pub log: Option<LogKind>,
     /// File with the principals.
     #[arg(long, value_name = "FILE")]
@@ -134,22 +138,12 @@ impl ServeArgs {
     pub fn overrides(&self) -> Overrides {
         Overrides {
             listen: self.listen,
+            services: Some(self.services.clone()).filter(|named| !named.is_empty()),
             data_dir: self.data_dir.clone(),
-            log: self.log,
+            log: self.log.clone(),
             principals: self.principals.clone(),
             log_format: self.log_format,
         }
-    }
-}
-
-fn parse_log(text: &str) -> Result<LogKind, String> {
-    match text {
-        "embedded" => Ok(LogKind::Embedded),
-        "memory" => Ok(LogKind::Memory),
-        _ if text.starts_with("kafka:") => Err(
-            "this build has no Kafka log yet: use `embedded` (one machine) or `memory`".to_owned(),
-        ),
-        _ => Err("use `embedded` or `memory`".to_owned()),
     }
 }
 

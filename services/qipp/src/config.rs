@@ -1,6 +1,9 @@
 //! Configuration of `qipp serve`: plain data, in layers.
 
 mod layers;
+mod listed;
+mod log_kind;
+mod services;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,22 +16,14 @@ use crate::exit::Failure;
 
 pub use layers::Entry;
 pub(crate) use layers::entries;
+pub use log_kind::{Kafka, LogKind, Properties};
+pub use services::{Peers, Service};
 
 /// Every default, documented.
 pub const DEFAULTS: &str = include_str!("../default.toml");
 
 /// The default of `serve.operations.listen`.
 const OPERATIONS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-
-/// Which adapter of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogKind {
-    /// Durable, in the data directory.
-    Embedded,
-    /// Gone when the process ends.
-    Memory,
-}
 
 /// Format of the process's own log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +41,8 @@ pub enum LogFormat {
 #[allow(missing_docs, reason = "default.toml is the documentation")]
 pub struct ServeConfig {
     pub listen: SocketAddr,
+    #[serde(deserialize_with = "listed::deserialize")]
+    pub services: Vec<Service>,
     pub data_dir: PathBuf,
     pub log: LogKind,
     pub returns_partitions: u16,
@@ -54,6 +51,8 @@ pub struct ServeConfig {
     pub principals: PathBuf,
     pub grace_seconds: u64,
     pub log_format: LogFormat,
+    pub kafka: Kafka,
+    pub peers: Peers,
     pub operations: Operations,
     pub traces: Traces,
     pub limits: Limits,
@@ -94,27 +93,31 @@ impl Traces {
         }
     }
 
-    /// The form only. The address itself is not repeated: there may be a password in it.
     fn fault_of_endpoint(&self) -> Option<&'static str> {
-        if self.endpoint.is_empty() {
-            return None;
+        match self.endpoint.as_str() {
+            "" => None,
+            endpoint => fault_of_address(endpoint),
         }
-        let Ok(uri) = self.endpoint.parse::<http::Uri>() else {
-            return Some("is no address");
-        };
-        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-        match uri.scheme_str() {
-            _ if authority.contains('@') => {
-                Some("holds a user or password, which would be printed with it")
-            }
-            Some("https") => Some("asks for TLS, which is not spoken here"),
-            Some("http") if uri.port_u16().is_none() => Some("has no port"),
-            Some("http") if !matches!(uri.path(), "" | "/") || uri.query().is_some() => {
-                Some("has a path, which gRPC has no use for")
-            }
-            Some("http") => None,
-            _ => Some("does not begin with http://"),
+    }
+}
+
+/// What keeps a text from being `http://HOST:PORT`. The text itself is not repeated: there may be a password in it.
+fn fault_of_address(address: &str) -> Option<&'static str> {
+    let Ok(uri) = address.parse::<http::Uri>() else {
+        return Some("is no address");
+    };
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    match uri.scheme_str() {
+        _ if authority.contains('@') => {
+            Some("holds a user or password, which would be printed with it")
         }
+        Some("https") => Some("asks for TLS, which is not spoken here"),
+        Some("http") if uri.port_u16().is_none() => Some("has no port"),
+        Some("http") if !matches!(uri.path(), "" | "/") || uri.query().is_some() => {
+            Some("has a path, which gRPC has no use for")
+        }
+        Some("http") => None,
+        _ => Some("does not begin with http://"),
     }
 }
 
@@ -228,6 +231,8 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<Service>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogKind>,
@@ -268,6 +273,8 @@ impl ServeConfig {
         }
         let times = [
             ("grace_seconds", self.grace_seconds),
+            ("kafka.session_seconds", self.kafka.session_seconds),
+            ("kafka.timeout_seconds", self.kafka.timeout_seconds),
             (
                 "operations.max_stalled_seconds",
                 self.operations.max_stalled_seconds,
@@ -279,9 +286,26 @@ impl ServeConfig {
             ));
         }
         refuse_long(&mut wrong, "", &times);
+        self.kafka.wrong(&mut wrong);
+        self.peers.wrong(&mut wrong);
+        if let Err(what) = crate::log::check(self) {
+            wrong.push(format!("serve.log: {what}"));
+        }
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         wrong
+    }
+
+    /// Is the service served by this process? All are when none is named.
+    #[must_use]
+    pub fn serves(&self, service: Service) -> bool {
+        self.services.is_empty() || self.services.contains(&service)
+    }
+
+    /// Does this process open a log? The gateway needs none.
+    #[must_use]
+    pub fn opens_log(&self) -> bool {
+        Service::OF_LOG.iter().any(|service| self.serves(*service))
     }
 
     /// Where metrics and readiness are served.
@@ -504,5 +528,93 @@ mod tests {
         assert!(nowhere.contains("127.0.0.1:9464"), "{nowhere}");
         let none = load("[serve.operations]\nlisten = \"\"\n").unwrap();
         assert_eq!(none.operations.listen, None);
+    }
+
+    #[test]
+    fn nothing_named_is_everything_and_a_gateway_alone_opens_no_log() {
+        let all = load("[serve]\n").unwrap();
+        assert!(all.opens_log() && Service::ALL.iter().all(|service| all.serves(*service)));
+        let gateway = load("[serve]\nservices = [\"gateway\"]\n").unwrap();
+        assert!(!gateway.opens_log() && !gateway.serves(Service::Alerts));
+        let two = load("[serve]\nservices = \"intake, alerts\"\n").unwrap();
+        assert_eq!(two.services, [Service::Intake, Service::Alerts]);
+        let wrong = load("[serve]\nservices = [\"intakes\"]\n").unwrap_err();
+        assert!(
+            wrong.contains("serve.services") && wrong.contains("registry"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn peers_are_addresses_and_a_wrong_one_is_told_by_its_place() {
+        let config = load(
+            "[serve.peers]\nintake = \"http://a:8080,http://b:8080\"\nalerts = [\"http://c:1\"]\n",
+        );
+        let peers = config.unwrap().peers;
+        assert_eq!(
+            peers.of(Service::Intake),
+            ["http://a:8080", "http://b:8080"]
+        );
+        assert_eq!(peers.of(Service::Alerts), ["http://c:1"]);
+        let wrong = load("[serve.peers]\nregistry = [\"http://a:1\", \"http://me:hidden@b:1\"]\n");
+        let wrong = wrong.unwrap_err();
+        assert!(
+            wrong.contains("serve.peers.registry[1]") && !wrong.contains("hidden"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn every_property_of_librdkafka_is_taken_and_none_that_is_secret_is_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("qipp.toml");
+        let text = "[serve.kafka.properties]\n\"security.protocol\" = \"sasl_ssl\"\nsasl.password = \"hidden\"\n\"queue.buffering.max.messages\" = 7\n";
+        std::fs::write(&file, text).unwrap();
+        let flags = Overrides::default();
+        let (config, entries) = ServeConfig::load_with_sources(Some(&file), &flags).unwrap();
+        let held = &config.kafka.properties.0;
+        assert_eq!(held["security.protocol"], "sasl_ssl");
+        assert_eq!(held["sasl.password"], "hidden");
+        assert_eq!(held["queue.buffering.max.messages"], "7");
+        let printed = format!("{config:?} {entries:?}");
+        assert!(
+            !printed.contains("hidden") && printed.contains("sasl_ssl"),
+            "{printed}"
+        );
+        let wrong = load("[serve.kafka]\nproperties = \"hidden\"\n").unwrap_err();
+        assert!(
+            wrong.contains("serve.kafka.properties") && !wrong.contains("hidden"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn what_kafka_could_not_keep_is_refused_by_name() {
+        let wrong = load("[serve.kafka]\nreplication = 1\nsession_seconds = 0\nwindow_bytes = 1\n");
+        let wrong = wrong.unwrap_err();
+        for name in ["min_insync", "session_seconds", "window_bytes"] {
+            assert!(
+                wrong.contains(&format!("serve.kafka.{name}")),
+                "{name} in {wrong}"
+            );
+        }
+        assert!(load("[serve.kafka]\nreplication = 1\nmin_insync = 1\n").is_ok());
+    }
+
+    #[test]
+    fn a_log_is_embedded_in_memory_or_an_address_of_kafka() {
+        let wrong = load("[serve]\nlog = \"redis\"\n").unwrap_err();
+        assert!(
+            wrong.contains("serve.log") && wrong.contains("kafka://HOST:PORT"),
+            "{wrong}"
+        );
+        let kafka = load("[serve]\nlog = \"kafka://a:9092,b:9092/nation\"\n");
+        match cfg!(feature = "kafka") {
+            true => assert_eq!(
+                kafka.unwrap().log,
+                LogKind::Kafka("kafka://a:9092,b:9092/nation".to_owned())
+            ),
+            false => assert!(kafka.unwrap_err().contains("--features kafka")),
+        }
     }
 }

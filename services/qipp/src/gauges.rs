@@ -13,21 +13,29 @@ use qipp_projection::lane_of;
 use qipp_serving::admission::Admission;
 use qipp_serving::{Deps, Metrics};
 
-use crate::standing::Standing;
+use crate::standing::{Standing, State};
 
 /// Why a house may not be ready, as `qipp_not_ready` names it: all of them, so that an alerting rule finds a series.
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 11] = [
     "DRAINING",
     "LOG_REFUSES",
+    "LOG_UNREACHABLE",
+    "LOG_STALLED",
     "DISK_FULL",
     "FOLD_STOPPED",
     "FOLD_BEHIND",
+    "FOLD_STALLED",
     "EVALUATOR_STOPPED",
+    "EVALUATOR_FAILING",
+    "PEERS_UNREACHABLE",
 ];
 
 struct Gauges {
     head: IntGaugeVec,
     position: IntGaugeVec,
+    real_head: IntGauge,
+    stalled: Gauge,
+    state: IntGaugeVec,
     lag: IntGauge,
     still: Gauge,
     waiting: IntGauge,
@@ -53,6 +61,19 @@ pub(crate) fn register(deps: &Deps, standing: &Standing, admission: &Arc<Admissi
     let gauges = Gauges {
         head: metrics.gauges("qipp_log_head", "Next offset of a partition.", &place),
         position: metrics.gauges("qipp_fold_position", "Next offset that is folded.", &place),
+        real_head: metrics.gauge(
+            "qipp_log_head_records",
+            "Next offsets of all partitions added up, as the storage has them: also what other processes wrote.",
+        ),
+        stalled: metrics.fraction(
+            "qipp_log_stalled_seconds",
+            "How long the log has stood still while appends wait, or this process has heard nothing of what others append.",
+        ),
+        state: metrics.gauges(
+            "qipp_state",
+            "1 for the state that the process is in: serving, lagging (the fold is behind the log), stalled (the log stands still).",
+            &["state"],
+        ),
         lag: metrics.gauge("qipp_fold_lag_records", "Records that are durable and not folded."),
         still: metrics.fraction(
             "qipp_fold_still_seconds",
@@ -115,6 +136,14 @@ impl Gauges {
             self.head.with_label_values(&labels).set(whole(next));
             let folded = cut.next(lane_of(topic, partition));
             self.position.with_label_values(&labels).set(whole(folded));
+        }
+        let real: u64 = standing.head().iter().map(|(_, next)| next).sum();
+        self.real_head.set(whole(real));
+        self.stalled.set(standing.stalled().as_secs_f64());
+        let state = standing.state();
+        for each in State::ALL {
+            let series = self.state.with_label_values(&[each.name()]);
+            series.set(i64::from(each == state));
         }
         let lag = standing.lag();
         self.lag.set(whole(lag.records));

@@ -1,4 +1,4 @@
-//! The one binary: all services in one process, and the tool that a person uses.
+//! The one binary: all services in one process or some of them in many, and the tool that a person uses.
 //!
 //! The library half wires the services together ([`serve`]) and speaks to them ([`client`]); [`cli`] reads the command line. Nothing
 //! here decides anything about the domain.
@@ -19,9 +19,12 @@ mod environment;
 pub mod exit;
 mod files;
 mod gauges;
+mod head;
 mod keys;
+mod log;
 mod operations;
 mod output;
+mod peers;
 mod port;
 mod published;
 pub mod serve;

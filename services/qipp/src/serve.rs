@@ -1,9 +1,10 @@
-//! `qipp serve`: all services in one process, one port for gRPC and HTTP.
+//! `qipp serve`: all services in one process, or those that are named; one port for gRPC and HTTP. Calls for a service that is served elsewhere are
+//! passed on to its peers (`peers.rs`).
 //!
 //! Order of starting: log → fold → services → port. Order of ending: no new calls → open calls are answered → the fold saves its
 //! checkpoint → the log closes. This is the only wiring there is; the demo and the tests start the same house.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,9 @@ use anyhow::Context;
 use axum::Router;
 use bytes::Bytes;
 use qipp_access::Authenticator;
+use qipp_alerts::Evaluator;
 use qipp_api::{DESCRIPTORS, facts};
-use qipp_eventlog::{
-    Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MemoryLog, Observer,
-};
+use qipp_eventlog::{Clock, EventLog, Layout, MemoryLog};
 use qipp_gateway::{GatewayConfig, routes};
 use qipp_projection::{Follower, FollowerConfig, StoreConfig};
 use qipp_serving::admission::Admission;
@@ -26,10 +26,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caught_up;
-use crate::config::{LogKind, ServeConfig};
+use crate::config::{LogKind, ServeConfig, Service};
 use crate::files::ReturnsAsCsv;
+pub use crate::log::open_log;
+pub(crate) use crate::log::{has_log, with_code};
+use crate::peers::Peers;
 use crate::standing::Standing;
-use crate::{gauges, keys, operations, port};
+use crate::{gauges, operations, peers, port};
+
+/// How soon a log that did not say where it ends is asked again, while nothing is answered from its fold yet.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A house that is up.
 #[derive(Debug)]
@@ -47,9 +53,26 @@ pub struct House {
     stop_folding: CancellationToken,
     grace: Duration,
     server: JoinHandle<std::io::Result<()>>,
-    evaluator: JoinHandle<()>,
+    /// Where alerts are served.
+    evaluator: Option<JoinHandle<()>>,
     /// Health, metrics: they have nothing to finish.
     background: Vec<JoinHandle<()>>,
+}
+
+/// What a house is built on. Every part is a port, so that a test gives its own.
+#[allow(
+    missing_debug_implementations,
+    reason = "its parts are ports, which have no form to print"
+)]
+pub struct Parts {
+    /// The log, open.
+    pub log: Arc<dyn EventLog>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Turns credentials into a principal.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Where is counted; the log was given its observer.
+    pub metrics: Metrics,
 }
 
 impl House {
@@ -64,79 +87,78 @@ impl House {
         clock: Arc<dyn Clock>,
         authenticator: Arc<dyn Authenticator>,
     ) -> anyhow::Result<Self> {
+        let metrics = Metrics::new();
+        let observer = match config.log {
+            LogKind::Kafka(_) => metrics.shared_log_observer(),
+            LogKind::Embedded | LogKind::Memory => metrics.log_observer(),
+        };
+        let log: Arc<dyn EventLog> = match config.opens_log() {
+            true => open_log(config, Arc::clone(&clock), observer).await?,
+            // Nothing is ever written to it and nothing read from it but that it is empty.
+            false => Arc::new(MemoryLog::new(Layout::default(), Arc::clone(&clock))),
+        };
+        let parts = Parts {
+            log,
+            clock,
+            authenticator,
+            metrics,
+        };
+        Self::start_on(config, listener, parts).await
+    }
+
+    /// As [`House::start`], on a log that is open already.
+    ///
+    /// # Errors
+    /// When the projection store can't be opened.
+    pub async fn start_on(
+        config: &ServeConfig,
+        listener: TcpListener,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
         let (shutdown, stop_folding) = (CancellationToken::new(), CancellationToken::new());
-        let metrics = Metrics::new();
-        let log = open_log(config, Arc::clone(&clock), metrics.log_observer()).await?;
-        let store = match config.log {
-            LogKind::Memory => StoreConfig::Memory,
-            LogKind::Embedded => StoreConfig::Directory(config.data_dir.join("projection")),
-        };
-        let follower = Follower::start(
-            Arc::clone(&log),
-            FollowerConfig::new(store, decode),
-            stop_folding.clone(),
-        )
-        .await?;
-        let deps = Deps {
-            log: Arc::clone(&log),
-            follower: follower.clone(),
-            clock: Arc::clone(&clock),
-            shutdown: shutdown.clone(),
-            metrics: metrics.clone(),
-        };
-        let limits = &config.limits;
-        let admission = Admission::new(limits.places());
-        let gate = Gate::new(GateParts {
-            authenticator,
-            clock,
-            methods: methods(),
-            admission: Arc::clone(&admission),
-            metrics: metrics.clone(),
-            max_timeout: limits.call(),
-            patience: Duration::from_secs(limits.waiting_seconds),
-        });
-        let alerts = qipp_alerts::Config {
-            watcher_patience: Duration::from_secs(limits.watcher_seconds),
-            ..qipp_alerts::Config::default()
-        };
-        let (alerts, evaluator) = qipp_alerts::build(alerts, deps.clone());
-        let disk = match config.log {
-            LogKind::Memory => None,
-            LogKind::Embedded => Some((config.data_dir.clone(), config.min_free_bytes)),
-        };
+        let authenticator = Arc::clone(&parts.authenticator);
+        let deps = deps(config, parts, shutdown.clone(), stop_folding.clone()).await?;
+        let admission = Admission::new(config.limits.places());
+        let gate = gate(config, &deps, &admission, authenticator);
+        let peers = peers::of_config(config, &shutdown)?;
+        let (alerts, evaluator) = alerts(config, &deps).unzip();
+        let caught_up = caught_up(&deps);
         let standing = Standing::new(
             deps.clone(),
-            evaluator.standing(),
+            evaluator.as_ref().map(Evaluator::standing),
+            caught_up.clone(),
+            peers.clone(),
             config.operations.clone(),
-            disk,
+            disk(config),
         );
         gauges::register(&deps, &standing, &admission);
         let (reporter, health) = tonic_health::server::health_reporter();
-        let reporting = tokio::spawn(standing.clone().report(reporter));
-        let grpc = grpc(config, &deps, alerts, health)?;
+        let background = standing.tasks(reporter);
+        let grpc = grpc(config, &deps, alerts, caught_up)?;
+        let grpc = with_all(grpc, &peers, health)?;
         let app = app(config, grpc, gate, &deps, standing.clone());
         let serving = port::serve(
             listener,
             app,
-            limits.clone(),
-            metrics.clone(),
+            config.limits.clone(),
+            deps.metrics.clone(),
             shutdown.clone(),
         );
         Ok(Self {
             address,
-            log,
-            follower,
-            metrics,
+            log: deps.log,
+            follower: deps.follower,
+            metrics: deps.metrics,
             standing,
             shutdown,
             stop_folding,
             grace: Duration::from_secs(config.grace_seconds),
             server: tokio::spawn(serving),
-            evaluator: tokio::spawn(evaluator.run()),
-            background: vec![reporting],
+            evaluator: evaluator.map(|evaluator| tokio::spawn(evaluator.run())),
+            background,
         })
     }
 
@@ -188,7 +210,9 @@ impl House {
             tracing::warn!(grace = ?self.grace, "calls were still open near the end of the grace period; they were cut off");
             self.server.abort();
         }
-        if let Err(error) = self.evaluator.await {
+        if let Some(evaluator) = self.evaluator
+            && let Err(error) = evaluator.await
+        {
             tracing::error!(%error, "the evaluator ended badly; it takes up its work at the next start");
         }
         self.stop_folding.cancel();
@@ -220,63 +244,6 @@ pub fn decode(key: &[u8], payload: &Bytes) -> Result<(String, qipp_domain::natio
         .map_err(|error| error.to_string())
 }
 
-/// Opens the log of a configuration.
-///
-/// # Errors
-/// As the adapter: the message says why and what to do.
-pub async fn open_log(
-    config: &ServeConfig,
-    clock: Arc<dyn Clock>,
-    observer: Arc<dyn Observer>,
-) -> anyhow::Result<Arc<dyn EventLog>> {
-    let layout = Layout {
-        returns: config.returns_partitions,
-        alerts: config.alerts_partitions,
-    };
-    if config.log == LogKind::Memory {
-        return Ok(Arc::new(MemoryLog::new(layout, clock)));
-    }
-    let path = config.data_dir.join("log");
-    has_log(&config.data_dir)?;
-    keys::private_folder(&config.data_dir)?;
-    let embedded = EmbeddedConfig {
-        layout,
-        clock,
-        min_free_bytes: config.min_free_bytes,
-        observer,
-        ..EmbeddedConfig::default()
-    };
-    // Opening verifies every frame: work for a thread that may block.
-    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
-        .await
-        .context("opening the log")?;
-    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
-}
-
-/// The sentence, and the code that never changes, as refusals of calls have it.
-pub(crate) fn with_code(error: &LogError) -> anyhow::Error {
-    anyhow::anyhow!("{error} ({})", error.code())
-}
-
-/// Is there a log in the data directory? One that was there and is gone is an error. Opens and changes nothing.
-///
-/// A projection is made of a log: where there is one and no log, the log was lost, and a new one would make a nation without a past.
-///
-/// # Errors
-/// When the log was lost: what is missing, and what to do.
-pub(crate) fn has_log(data_dir: &Path) -> anyhow::Result<bool> {
-    let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
-    let is_there = qipp_eventlog::is_log(&log).map_err(|error| with_code(&error))?;
-    anyhow::ensure!(
-        is_there || !projection.join("checkpoint").exists(),
-        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing, move {} away",
-        log.join("store").display(),
-        projection.display(),
-        projection.display()
-    );
-    Ok(is_there)
-}
-
 /// Every call that there is: the rpcs of the contract, and the addresses of the gateway.
 fn methods() -> Methods {
     let rpcs: Vec<(String, bool)> = qipp_api::json::pool()
@@ -301,12 +268,132 @@ fn methods() -> Methods {
     Methods::new(rpcs.into_iter().chain(addresses).chain(others))
 }
 
-fn grpc<H>(
+/// The log, folded, with everything else that services are built from.
+async fn deps(
+    config: &ServeConfig,
+    parts: Parts,
+    shutdown: CancellationToken,
+    stop_folding: CancellationToken,
+) -> anyhow::Result<Deps> {
+    let store = match config.log {
+        _ if !config.opens_log() => StoreConfig::Memory,
+        LogKind::Memory => StoreConfig::Memory,
+        LogKind::Embedded | LogKind::Kafka(_) => {
+            StoreConfig::Directory(config.data_dir.join("projection"))
+        }
+    };
+    let follower = Follower::start(
+        Arc::clone(&parts.log),
+        FollowerConfig::new(store, decode),
+        stop_folding,
+    );
+    Ok(Deps {
+        follower: follower.await?,
+        log: parts.log,
+        clock: parts.clock,
+        shutdown,
+        metrics: parts.metrics,
+    })
+}
+
+fn gate(
     config: &ServeConfig,
     deps: &Deps,
-    alerts: qipp_alerts::Service,
-    health: H,
-) -> anyhow::Result<Router>
+    admission: &Arc<Admission>,
+    authenticator: Arc<dyn Authenticator>,
+) -> Gate {
+    let limits = &config.limits;
+    Gate::new(GateParts {
+        authenticator,
+        clock: Arc::clone(&deps.clock),
+        methods: methods(),
+        admission: Arc::clone(admission),
+        metrics: deps.metrics.clone(),
+        max_timeout: limits.call(),
+        patience: Duration::from_secs(limits.waiting_seconds),
+    })
+}
+
+/// The disk of the log, where it has one, and how much of it has to be free.
+fn disk(config: &ServeConfig) -> Option<(PathBuf, u64)> {
+    let has_disk = config.log == LogKind::Embedded && config.opens_log();
+    has_disk.then(|| (config.data_dir.clone(), config.min_free_bytes))
+}
+
+/// The service and its evaluator, where alerts are served: nobody else evaluates.
+fn alerts(config: &ServeConfig, deps: &Deps) -> Option<(qipp_alerts::Service, Evaluator)> {
+    let settings = qipp_alerts::Config {
+        watcher_patience: Duration::from_secs(config.limits.watcher_seconds),
+        ..qipp_alerts::Config::default()
+    };
+    config
+        .serves(Service::Alerts)
+        .then(|| qipp_alerts::build(settings, deps.clone()))
+}
+
+/// Becomes true when the fold has come to where the log ended at the start.
+fn caught_up(deps: &Deps) -> watch::Receiver<bool> {
+    let (told, caught_up) = watch::channel(false);
+    let deps = deps.clone();
+    tokio::spawn(async move {
+        let reached = async {
+            while let Err(error) = deps.reach_head().await {
+                if deps.follower.why_stopped().is_some() {
+                    return;
+                }
+                tracing::warn!(code = %error.reason, "where the log ends is not known yet: {}", error.message);
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            told.send_replace(true);
+        };
+        tokio::select! {
+            () = reached => {}
+            () = deps.shutdown.cancelled() => {}
+        }
+    });
+    caught_up
+}
+
+/// The services that are served here.
+fn grpc(
+    config: &ServeConfig,
+    deps: &Deps,
+    alerts: Option<qipp_alerts::Service>,
+    caught_up: watch::Receiver<bool>,
+) -> anyhow::Result<Router> {
+    let limits = &config.limits;
+    let mut routes = tonic::service::Routes::from(Router::new());
+    if config.serves(Service::Intake) {
+        let intake = qipp_intake::Config {
+            max_message_bytes: limits.message_bytes,
+            max_in_flight: limits.in_flight,
+            ..qipp_intake::Config::default()
+        };
+        routes = routes.add_service(qipp_intake::build(intake, deps.clone()));
+    }
+    if config.serves(Service::Registry) {
+        let registry = qipp_registry::Config {
+            max_message_bytes: limits.message_bytes,
+            ..qipp_registry::Config::default()
+        };
+        routes = routes.add_service(qipp_registry::build(registry, deps.clone()));
+    }
+    if config.serves(Service::Projections) {
+        let projections = qipp_projections::Config::default();
+        routes = routes
+            .add_service(qipp_projections::build(projections, deps.clone()))
+            .add_service(qipp_backup::build(deps.clone()));
+    }
+    if let Some(alerts) = alerts {
+        routes = routes.add_service(alerts);
+    }
+    // Within the gate: who may not call at all is told at once.
+    let held = axum::middleware::from_fn_with_state(caught_up, caught_up::hold);
+    Ok(routes.prepare().into_axum_router().layer(held))
+}
+
+/// Beside the services that are served here: those of others, health, and the description of the contract.
+fn with_all<H>(served: Router, peers: &[Peers], health: H) -> anyhow::Result<Router>
 where
     H: tower::Service<
             http::Request<tonic::body::Body>,
@@ -319,31 +406,15 @@ where
         + 'static,
     H::Future: Send + 'static,
 {
-    let limits = &config.limits;
-    let intake = qipp_intake::Config {
-        max_message_bytes: limits.message_bytes,
-        max_in_flight: limits.in_flight,
-        ..qipp_intake::Config::default()
-    };
-    let registry = qipp_registry::Config {
-        max_message_bytes: limits.message_bytes,
-        ..qipp_registry::Config::default()
-    };
-    let projections = qipp_projections::Config::default();
-    let routes = tonic::service::Routes::new(qipp_intake::build(intake, deps.clone()))
-        .add_service(qipp_registry::build(registry, deps.clone()))
-        .add_service(qipp_projections::build(projections, deps.clone()))
-        .add_service(alerts)
-        .add_service(qipp_backup::build(deps.clone()))
+    let served = peers
+        .iter()
+        .fold(served, |router, peers| peers.mount(router));
+    Ok(tonic::service::Routes::from(served)
         .add_service(health)
         .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    let (caught_up, held) = watch::channel(false);
-    let follower = deps.follower.clone();
-    tokio::spawn(async move { caught_up.send_replace(follower.caught_up().await.is_ok()) });
-    // Within the gate: who may not call at all is told at once.
-    let held = axum::middleware::from_fn_with_state(held, caught_up::hold);
-    Ok(routes.prepare().into_axum_router().layer(held))
+        .add_service(reflection().build_v1alpha()?)
+        .prepare()
+        .into_axum_router())
 }
 
 /// Both sides on one port, each behind the gate.
@@ -352,6 +423,10 @@ fn app(config: &ServeConfig, grpc: Router, gate: Gate, deps: &Deps, standing: St
         gate.clone(),
         Gate::grpc,
     ));
+    if !config.serves(Service::Gateway) {
+        let http = qipp_gateway::pages_only(Arc::new(move || standing.reasons()));
+        return http.merge(grpc.reset_fallback());
+    }
     let limits = &config.limits;
     let gateway = GatewayConfig {
         max_body_bytes: limits.message_bytes,

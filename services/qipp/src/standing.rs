@@ -11,7 +11,9 @@ use qipp_projection::domain_cut;
 use qipp_serving::Deps;
 use tokio::sync::watch;
 
-use crate::config::Operations;
+use crate::config::{Operations, Service};
+use crate::head::RealHead;
+use crate::peers::Peers;
 
 /// How often health is looked at. Whoever asks is answered at once; this is for those who watch, and to see a fold stand still.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,9 +27,26 @@ const PROJECTIONS: &str = "qipp.projections.v1.ProjectionsService";
 const ALERTS: &str = "qipp.alerts.v1.AlertsService";
 const LOG: &str = "qipp.log.v1.LogService";
 
-/// Names under which health can be asked for; the empty one is the whole process.
-const SERVICES: [&str; 6] = ["", INTAKE, REGISTRY, PROJECTIONS, ALERTS, LOG];
-const WRITERS: &[&str] = &[INTAKE, REGISTRY, ALERTS];
+/// What is behind when it is not healthy: the fold behind the log. Then the process is lagging.
+const FOLD_NAME: &str = "qipp.fold";
+/// What stands still when it is not healthy: the log under those who write. Then the process is stalled.
+const LOG_NAME: &str = "qipp.log";
+
+/// Names under which health can be asked for; the empty one is the whole process. Those of services are there when this process answers
+/// for them.
+const SERVICES: [&str; 8] = [
+    "",
+    INTAKE,
+    REGISTRY,
+    PROJECTIONS,
+    ALERTS,
+    LOG,
+    FOLD_NAME,
+    LOG_NAME,
+];
+/// What needs a fold that is up to date.
+const READERS: &[&str] = &[INTAKE, REGISTRY, PROJECTIONS, ALERTS, FOLD_NAME];
+const WRITERS: &[&str] = &[INTAKE, REGISTRY, ALERTS, LOG_NAME];
 
 /// Looks at the parts of a house.
 #[derive(Clone)]
@@ -44,22 +63,62 @@ impl std::fmt::Debug for Standing {
 struct Parts {
     deps: Deps,
     evaluator: watch::Receiver<EvaluatorStanding>,
+    head: RealHead,
+    peers: Vec<Peers>,
     limits: Operations,
     /// The disk and how much of it has to be free, when there is one.
     disk: Option<(PathBuf, u64)>,
-    /// What the log held when the house was opened.
-    first_head: Cut,
+    /// Has the fold come to where the log ended when the house was opened?
+    caught_up: watch::Receiver<bool>,
     seen: Mutex<Seen>,
 }
 
 /// What was seen before: standing still is seen by looking twice.
 #[derive(Clone, Debug)]
 struct Seen {
-    caught_up: bool,
     cut: Cut,
     /// When the fold last moved, or was at the head.
     moved: Instant,
     failing: Option<Instant>,
+}
+
+/// How a process stands with its log, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It answers from all that the log holds.
+    Serving,
+    /// The fold is behind the log.
+    Lagging,
+    /// The log stands still under those who write, or can't be reached.
+    Stalled,
+}
+
+impl State {
+    pub(crate) const ALL: [Self; 3] = [Self::Serving, Self::Lagging, Self::Stalled];
+
+    /// As metrics have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Lagging => "lagging",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    fn of(faults: &[Fault]) -> Self {
+        let concerns = |name: &str| {
+            faults
+                .iter()
+                .any(|(_, concerned)| concerned.contains(&name))
+        };
+        if concerns(LOG_NAME) {
+            Self::Stalled
+        } else if concerns(FOLD_NAME) {
+            Self::Lagging
+        } else {
+            Self::Serving
+        }
+    }
 }
 
 /// How far the fold is behind.
@@ -73,18 +132,21 @@ pub(crate) struct Lag {
 impl Standing {
     pub(crate) fn new(
         deps: Deps,
-        evaluator: watch::Receiver<EvaluatorStanding>,
+        evaluator: Option<watch::Receiver<EvaluatorStanding>>,
+        caught_up: watch::Receiver<bool>,
+        peers: Vec<Peers>,
         limits: Operations,
         disk: Option<(PathBuf, u64)>,
     ) -> Self {
-        let first_head = domain_cut(&deps.log.head());
         Self(Arc::new(Parts {
-            evaluator,
+            // Where there is none, none fails.
+            evaluator: evaluator.unwrap_or_else(|| watch::Sender::default().subscribe()),
+            head: RealHead::new(&*deps.log),
+            peers,
             limits,
             disk,
-            first_head,
+            caught_up,
             seen: Mutex::new(Seen {
-                caught_up: false,
                 cut: Cut::default(),
                 moved: Instant::now(),
                 failing: None,
@@ -99,8 +161,26 @@ impl Standing {
         faults.into_iter().map(|(reason, _)| reason).collect()
     }
 
+    pub(crate) fn state(&self) -> State {
+        State::of(&self.faults())
+    }
+
+    /// Where the log really ends, as far as it is known.
+    pub(crate) fn head(&self) -> Cut {
+        let (found, heard) = (self.0.head.cut(), domain_cut(&self.0.deps.log.head()));
+        let lanes = found.iter().chain(heard.iter()).map(|(lane, _)| lane);
+        lanes
+            .map(|lane| (lane, found.next(lane).max(heard.next(lane))))
+            .collect()
+    }
+
+    /// For how long the log has stood still while somebody writes.
+    pub(crate) fn stalled(&self) -> Duration {
+        self.0.head.stalled().unwrap_or_default()
+    }
+
     pub(crate) fn lag(&self) -> Lag {
-        let head = domain_cut(&self.0.deps.log.head());
+        let head = self.head();
         let cut = self.0.deps.follower.cut();
         let behind = head
             .iter()
@@ -110,7 +190,6 @@ impl Standing {
         if records == 0 || seen.cut != cut {
             seen.moved = Instant::now();
         }
-        seen.caught_up |= cut.includes(&self.0.first_head);
         seen.cut = cut;
         Lag {
             records,
@@ -134,9 +213,11 @@ impl Standing {
         if self.0.deps.shutdown.is_cancelled() {
             let what =
                 "the service is shutting down: open calls are answered, new ones are not taken";
-            faults.push(fault("DRAINING", what, &SERVICES));
+            faults.push(fault("DRAINING", what, &SERVICES[..6]));
         }
         faults.extend(self.log());
+        faults.extend(self.log_stands());
+        faults.extend(self.peers());
         faults.extend(self.fold());
         faults.extend(self.evaluation());
         faults
@@ -159,25 +240,90 @@ impl Standing {
     fn fold(&self) -> Option<Fault> {
         if let Some(why) = self.0.deps.follower.why_stopped() {
             let what = format!("folding has stopped ({why}): look at the log lines, then restart");
-            return Some(fault("FOLD_STOPPED", what, &SERVICES));
+            return Some(fault("FOLD_STOPPED", what, READERS));
         }
         let Lag { records, still } = self.lag();
         let limit = Duration::from_secs(self.0.limits.max_stalled_seconds);
-        let what = if !self.seen().caught_up {
-            format!(
+        let (code, what) = if !*self.0.caught_up.borrow() {
+            let what = format!(
                 "the fold is still catching up with what the log held at the start: {records} records to go"
-            )
-        } else if records > self.0.limits.max_behind_records {
-            format!("the fold is {records} records behind the log")
+            );
+            ("FOLD_BEHIND", what)
         } else if records > 0 && still > limit {
-            format!(
-                "the fold is {records} records behind the log and has stood still for {} s",
+            let what = format!(
+                "the fold is {records} records behind the log and has stood still for {} s: see whether the disk or the processor is busy, and what the log lines say",
                 still.as_secs()
-            )
+            );
+            ("FOLD_STALLED", what)
+        } else if records > self.0.limits.max_behind_records {
+            let what = format!("the fold is {records} records behind the log");
+            ("FOLD_BEHIND", what)
         } else {
             return None;
         };
-        Some(fault("FOLD_BEHIND", what, &SERVICES))
+        Some(fault(code, what, READERS))
+    }
+
+    /// Does the log answer, and does it move under those who write?
+    fn log_stands(&self) -> Option<Fault> {
+        let limit = Duration::from_secs(self.0.limits.max_stalled_seconds);
+        if let Some((time, why)) = self.0.head.unreachable()
+            && time > limit
+        {
+            let what = format!(
+                "the log has not said for {} s where it ends ({why}): see whether the brokers run and can be reached from here",
+                time.as_secs()
+            );
+            return Some(fault("LOG_UNREACHABLE", what, WRITERS));
+        }
+        let stalled = self.stalled();
+        (stalled > limit).then(|| {
+            let failed = self.0.deps.metrics.log_failed();
+            let why = failed.map_or_else(String::new, |(_, why)| format!(" ({why})"));
+            let what = format!(
+                "the log has stood still for {} s while appends wait, or this process hears nothing of what others append{why}: see whether enough replicas are in sync and the brokers have room",
+                stalled.as_secs()
+            );
+            fault("LOG_STALLED", what, WRITERS)
+        })
+    }
+
+    /// A service that is elsewhere needs somebody there.
+    fn peers(&self) -> Vec<Fault> {
+        let named = self.0.peers.iter().filter(|peers| peers.is_named());
+        let lost = named.filter(|peers| peers.reachable().0 == 0);
+        lost.map(|peers| {
+            let (name, count) = (peers.service().name(), peers.reachable().1);
+            let what = format!(
+                "none of the {count} processes in serve.peers.{name} can be reached: see whether they run and can be reached from here"
+            );
+            fault("PEERS_UNREACHABLE", what, peers.service().of_contract())
+        })
+        .collect()
+    }
+
+    /// What runs for as long as the house stands: looks at the log, asks peers for their health, reports.
+    pub(crate) fn tasks(
+        &self,
+        reporter: tonic_health::server::HealthReporter,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let lately = Duration::from_secs(self.0.limits.max_stalled_seconds);
+        let asking = self.0.head.clone().ask(self.0.deps.clone(), lately);
+        let probes = self.0.peers.iter().filter(|peers| peers.is_named());
+        let mut tasks: Vec<_> = probes
+            .map(|peers| tokio::spawn(peers.clone().probe()))
+            .collect();
+        tasks.push(tokio::spawn(asking));
+        tasks.push(tokio::spawn(self.clone().report(reporter)));
+        tasks
+    }
+
+    /// Does this process answer for what has this name?
+    fn answers_for(&self, name: &str) -> bool {
+        let elsewhere = self.0.peers.iter().filter(|peers| !peers.is_named());
+        !elsewhere
+            .map(Peers::service)
+            .any(|service: Service| service.of_contract().contains(&name))
     }
 
     fn evaluation(&self) -> Option<Fault> {
@@ -202,7 +348,7 @@ impl Standing {
     }
 
     /// Keeps the health service of gRPC up to date until the process ends.
-    pub(crate) async fn report(self, reporter: tonic_health::server::HealthReporter) {
+    async fn report(self, reporter: tonic_health::server::HealthReporter) {
         use tonic_health::ServingStatus::{NotServing, Serving};
         let mut told: Option<Vec<bool>> = None;
         let mut look = tokio::time::interval(LOOK);
@@ -222,7 +368,8 @@ impl Standing {
                 if faults.is_empty() {
                     tracing::info!("ready");
                 }
-                for (name, serving) in SERVICES.iter().zip(&serving) {
+                let names = SERVICES.iter().zip(&serving);
+                for (name, serving) in names.filter(|(name, _)| self.answers_for(name)) {
                     let status = if *serving { Serving } else { NotServing };
                     reporter.set_service_status(*name, status).await;
                 }

@@ -24,6 +24,8 @@ impl Registry {
         request: wire::RecordFactsRequest,
     ) -> Result<wire::RecordFactsResponse, ApiError> {
         let _turn = self.recording.lock().await;
+        // Another process may have recorded what these facts build on.
+        self.deps.catch_up(caller).await?;
         let known = self.deps.follower.view().reference(&KnownAt::Latest);
         caller.may(Target::Everything, &known)?;
         if request.facts.is_empty() || request.facts.len() > self.config.max_facts {

@@ -8,16 +8,20 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Provider as _};
 use serde::{Deserialize, Serialize};
 
+use super::log_kind::{MASK, is_secret, masked_url};
 use super::{DEFAULTS, Overrides, ServeConfig};
 use crate::environment::{ALMOST_ENTRIES, ENTRIES, PREFIX, names, nearest, variable_of};
 use crate::exit::{Failure, USAGE};
+
+/// Below it stand names that are not ours: any property of librdkafka, with dots in it.
+const PROPERTIES: &str = "serve.kafka.properties";
 
 /// One entry of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// For example `serve.limits.calls`.
     pub name: String,
-    /// As TOML.
+    /// As TOML, a secret masked.
     pub value: String,
     /// `default`, the file, `environment` or `flag`.
     pub source: String,
@@ -73,7 +77,18 @@ pub(super) fn load(
     // Entry by entry on top of the defaults: one that is unknown or of the wrong type is told and left out, so that all the others are
     // judged too.
     let mut merged = Figment::from(Toml::string(DEFAULTS));
+    let mut properties = BTreeMap::new();
     for (name, (value, source)) in &held {
+        if let Some(property) = property(name) {
+            properties.insert(property, plain(value));
+            continue;
+        }
+        if name == PROPERTIES {
+            faults.push(format!(
+                "{name} ({source}): use a table, as in {name}.\"security.protocol\" = \"sasl_ssl\""
+            ));
+            continue;
+        }
         if !known.contains_key(name) {
             faults.push(unknown(name, known.keys()));
             continue;
@@ -88,18 +103,47 @@ pub(super) fn load(
         }
     }
     let config: File = merged
+        .merge((PROPERTIES, properties))
         .extract()
         .map_err(|errors| wrong(errors.into_iter().map(|error| error.to_string())))?;
     faults.extend(config.serve.wrong());
     if !faults.is_empty() {
         return Err(wrong(faults));
     }
-    let entry = |(name, (value, source))| Entry {
+    let entry = |(name, (value, source)): (String, (Value, String))| Entry {
+        value: shown(&name, &value),
         name,
-        value: toml::Value::try_from(&value).map_or_else(|_| String::new(), |v| v.to_string()),
         source,
     };
     Ok((config.serve, held.into_iter().map(entry).collect()))
+}
+
+/// The name of a property of librdkafka, when the entry is one.
+fn property(entry: &str) -> Option<&str> {
+    entry.strip_prefix(PROPERTIES)?.strip_prefix('.')
+}
+
+/// Properties are text to librdkafka, also those that look like numbers.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => text.clone(),
+        value => written(value),
+    }
+}
+
+fn written(value: &Value) -> String {
+    toml::Value::try_from(value).map_or_else(|_| String::new(), |value| value.to_string())
+}
+
+/// A value as it may be printed.
+fn shown(name: &str, value: &Value) -> String {
+    match (name, value) {
+        _ if property(name).is_some_and(is_secret) => format!("\"{MASK}\""),
+        ("serve.log", Value::String(_, url)) if url.contains("://") => {
+            toml::Value::from(masked_url(url)).to_string()
+        }
+        _ => written(value),
+    }
 }
 
 /// Every entry that there is, by its full name.

@@ -125,9 +125,10 @@ async fn listen(address: SocketAddr, how: &str) -> Result<TcpListener, Failure> 
 }
 
 fn announce(config: &ServeConfig, house: &House, operations: Option<SocketAddr>) {
-    let kept = match config.log {
+    let kept = match &config.log {
         LogKind::Embedded => format!("{}", config.data_dir.display()),
         LogKind::Memory => "memory only: gone when this process ends".to_owned(),
+        log @ LogKind::Kafka(_) => format!("{log}"),
     };
     println!(
         "QIPP Watch listens on {} (gRPC and HTTP). Data: {kept}. Keys: {}",

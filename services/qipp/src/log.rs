@@ -1,0 +1,137 @@
+//! Opens the log of a configuration, whichever adapter it asks for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use qipp_eventlog::{
+    Clock, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, MemoryLog, Observer,
+};
+
+use crate::config::{LogKind, ServeConfig};
+use crate::keys;
+
+/// Opens the log of a configuration.
+///
+/// # Errors
+/// As the adapter: the message says why and what to do.
+pub async fn open_log(
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    match &config.log {
+        LogKind::Memory => Ok(Arc::new(MemoryLog::new(layout(config), clock))),
+        LogKind::Embedded => embedded(config, clock, observer).await,
+        LogKind::Kafka(url) => kafka(config, url, clock, observer).await,
+    }
+}
+
+fn layout(config: &ServeConfig) -> Layout {
+    Layout {
+        returns: config.returns_partitions,
+        alerts: config.alerts_partitions,
+    }
+}
+
+async fn embedded(
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    let path = config.data_dir.join("log");
+    has_log(&config.data_dir)?;
+    keys::private_folder(&config.data_dir)?;
+    let embedded = EmbeddedConfig {
+        layout: layout(config),
+        clock,
+        min_free_bytes: config.min_free_bytes,
+        observer,
+        ..EmbeddedConfig::default()
+    };
+    // Opening verifies every frame: work for a thread that may block.
+    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(path, embedded))
+        .await
+        .context("opening the log")?;
+    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
+}
+
+#[cfg(feature = "kafka")]
+async fn kafka(
+    config: &ServeConfig,
+    url: &str,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    use std::time::Duration;
+
+    use qipp_eventlog::{KafkaConfig, KafkaLog};
+
+    // Checkpoints of its fold are kept there.
+    keys::private_folder(&config.data_dir)?;
+    let settings = &config.kafka;
+    let mut kafka = KafkaConfig::from_url(url).map_err(|error| with_code(&error))?;
+    kafka.layout = layout(config);
+    kafka.clock = clock;
+    kafka.observer = observer;
+    kafka.replication = settings.replication;
+    kafka.min_insync = settings.min_insync;
+    kafka.session = Duration::from_secs(settings.session_seconds);
+    kafka.timeout = Duration::from_secs(settings.timeout_seconds);
+    kafka.window_bytes = settings.window_bytes;
+    kafka.properties.extend(settings.properties.0.clone());
+    // Opening asks the brokers about every topic: work for a thread that may block.
+    let opened = tokio::task::spawn_blocking(move || KafkaLog::open(kafka))
+        .await
+        .context("opening the log")?;
+    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
+}
+
+#[cfg(not(feature = "kafka"))]
+#[allow(clippy::unused_async, reason = "the form of the one that is built in")]
+async fn kafka(
+    _: &ServeConfig,
+    _: &str,
+    _: Arc<dyn Clock>,
+    _: Arc<dyn Observer>,
+) -> anyhow::Result<Arc<dyn EventLog>> {
+    anyhow::bail!("this build has no Kafka in it: build it with the cargo feature `kafka`")
+}
+
+/// Is what the configuration says about the log of a form that can be opened? Asks nobody.
+///
+/// # Errors
+/// What is wrong, without the address: there may be a password in it.
+pub(crate) fn check(config: &ServeConfig) -> Result<(), String> {
+    match &config.log {
+        #[cfg(feature = "kafka")]
+        LogKind::Kafka(url) => qipp_eventlog::KafkaConfig::from_url(url)
+            .map(drop)
+            .map_err(|error| with_code(&error).to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// The sentence, and the code that never changes, as refusals of calls have it.
+pub(crate) fn with_code(error: &LogError) -> anyhow::Error {
+    anyhow::anyhow!("{error} ({})", error.code())
+}
+
+/// Is there a log in the data directory? One that was there and is gone is an error. Opens and changes nothing.
+///
+/// A projection is made of a log: where there is one and no log, the log was lost, and a new one would make a nation without a past.
+///
+/// # Errors
+/// When the log was lost: what is missing, and what to do.
+pub(crate) fn has_log(data_dir: &Path) -> anyhow::Result<bool> {
+    let (log, projection) = (data_dir.join("log"), data_dir.join("projection"));
+    let is_there = qipp_eventlog::is_log(&log).map_err(|error| with_code(&error))?;
+    anyhow::ensure!(
+        is_there || !projection.join("checkpoint").exists(),
+        "the log is missing: {} is not there, and {} was made of one. Put it back, or `qipp restore` a back-up into another folder; to begin with nothing, move {} away",
+        log.join("store").display(),
+        projection.display(),
+        projection.display()
+    );
+    Ok(is_there)
+}
