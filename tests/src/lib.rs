@@ -11,6 +11,7 @@
 pub mod facts;
 pub mod harm;
 pub mod http;
+pub mod late;
 pub mod proxy;
 pub mod real;
 pub mod returns;

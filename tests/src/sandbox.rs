@@ -9,15 +9,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use qipp::client::{Client, Summary};
 use qipp::config::{LogKind, Overrides, ServeConfig};
-use qipp::serve::House;
-use qipp_access::{KeyFile, Principal, Role, Scope, generate_key};
+use qipp::serve::{House, Parts};
+use qipp_access::{Authenticator, KeyFile, Principal, Role, Scope, generate_key};
 use qipp_api::files::MAX_FACTS_PER_CALL;
 use qipp_api::proto::alerts::v1::{Alert, ListAlertsRequest};
 use qipp_api::proto::events::v1::{Cut, ReferenceFact, Return, Scheme};
 use qipp_api::proto::intake::v1::{Receipt, SubmitReturnRequest, SubmitSchemeRequest};
 use qipp_api::proto::projections::v1::{GetStatusRequest, GetStatusResponse};
 use qipp_api::proto::registry::v1::RecordFactsRequest;
-use qipp_eventlog::{ManualClock, Record, Topic};
+use qipp_eventlog::{Clock, EventLog, ManualClock, Record, Topic};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -190,6 +190,29 @@ impl Sandbox {
         };
         sandbox.open().await;
         sandbox
+    }
+
+    /// A further house with the same keys and the same clock, whose configuration is changed first; on a log that is open already, or on what its
+    /// configuration says. It keeps nothing on disk.
+    pub async fn beside(
+        &self,
+        log: Option<Arc<dyn EventLog>>,
+        change: impl FnOnce(&mut ServeConfig),
+    ) -> House {
+        let mut config = self.config.clone();
+        config.log = LogKind::Memory;
+        change(&mut config);
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let authenticator = Arc::clone(&self.principals) as Arc<dyn Authenticator>;
+        let clock = Arc::new(self.clock.clone()) as Arc<dyn Clock>;
+        let house = match log {
+            None => House::start(&config, listener, clock, authenticator).await,
+            Some(log) => {
+                let parts = Parts::new(log, clock, authenticator);
+                House::start_on(&config, listener, parts).await
+            }
+        };
+        house.unwrap()
     }
 
     /// Starts the house again after [`Sandbox::close`].

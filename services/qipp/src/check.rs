@@ -1,7 +1,7 @@
 //! `qipp serve --check`: finds, without starting anything, what would keep a start from succeeding, and what would work and surprise.
 //!
-//! Prints every entry with the layer that it comes from. There is no secret among them: keys are in files of their own, and of
-//! those only names are printed. Opens the log as a start would, which reads all of it.
+//! Prints every entry with the layer that it comes from. No secret is printed: keys are in files of their own, of which only names are
+//! shown, and properties of Kafka that are secret are masked. Opens the log as a start would, which reads all of an embedded one; makes none.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ use tokio::net::TcpListener;
 
 use crate::config::{Entry, LogKind, ServeConfig, Service};
 use crate::exit::{self, Outcome};
-use crate::serve::{decode, has_log, open_log};
+use crate::log::open_existing;
+use crate::serve::decode;
 use crate::traces;
 use crate::{environment, keys};
 
@@ -239,32 +240,16 @@ async fn log(config: &ServeConfig, report: &mut Report) -> Option<Arc<Reference>
         );
         return None;
     }
-    match config.log {
-        LogKind::Embedded => {}
-        LogKind::Memory => {
-            report.add(Verdict::Good, "log: a new one will be made, in memory");
-            return None;
-        }
-        LogKind::Kafka(_) => {
-            let what = "log: the address is well formed; the brokers were not asked, because opening makes the topics that are not there";
-            report.add(Verdict::Good, what);
-            return None;
-        }
-    }
-    match has_log(&config.data_dir) {
-        Ok(true) => {}
+    let log = match open_existing(config, Arc::new(SystemClock)).await {
+        Ok(Some(log)) => log,
         // Opening would make an empty one.
-        Ok(false) => {
-            report.add(Verdict::Good, "log: a new one will be made");
+        Ok(None) => {
+            report.add(
+                Verdict::Good,
+                format!("log: a new one will be made, {}", config.log),
+            );
             return None;
         }
-        Err(error) => {
-            report.add(Verdict::Wrong, format!("log: {error:#}"));
-            return None;
-        }
-    }
-    let log = match open_log(config, Arc::new(SystemClock), Arc::new(())).await {
-        Ok(log) => log,
         Err(error) => {
             report.add(Verdict::Wrong, format!("log: {error:#}"));
             return None;
@@ -273,7 +258,12 @@ async fn log(config: &ServeConfig, report: &mut Report) -> Option<Arc<Reference>
     let records: u64 = log.head().iter().map(|(_, next)| next).sum();
     report.add(
         Verdict::Good,
-        format!("log: opens, and all frames of its {records} offsets are whole"),
+        match config.log {
+            LogKind::Kafka(_) => {
+                format!("log: opens, with {records} offsets and topics as they have to be")
+            }
+            _ => format!("log: opens, and all frames of its {records} offsets are whole"),
+        },
     );
     let reference = reference(&*log).await;
     log.close().await;

@@ -80,6 +80,8 @@ enum Verb {
     Submit(verbs::submit::SubmitArgs),
     /// Ask: series, savings, roll-ups, completeness, alerts, and how the service stands.
     Query(verbs::query::QueryArgs),
+    /// Say whether a process is ready, for the probes of containers: 0 when it is, else 6 and the reasons.
+    Ready(verbs::ready::ReadyArgs),
     /// Watch alerts live, from a cut on: nothing is missed and nothing comes twice.
     Watch(verbs::watch::WatchArgs),
     /// Do something with an alert: acknowledge, ask, answer, confirm, refute, close.
@@ -193,6 +195,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Register(args) => verbs::register::run(args).await,
         Verb::Submit(args) => verbs::submit::run(args).await,
         Verb::Query(args) => Box::pin(verbs::query::run(args)).await,
+        Verb::Ready(args) => verbs::ready::run(args).await,
         Verb::Watch(args) => verbs::watch::run(args).await,
         Verb::Act(args) => verbs::act::run(args).await,
         Verb::Chart(args) => verbs::chart::run(&args),

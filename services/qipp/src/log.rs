@@ -63,28 +63,40 @@ async fn kafka(
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 ) -> anyhow::Result<Arc<dyn EventLog>> {
-    use std::time::Duration;
-
-    use qipp_eventlog::{KafkaConfig, KafkaLog};
-
     // Checkpoints of its fold are kept there.
     keys::private_folder(&config.data_dir)?;
+    let kafka = qipp_eventlog::KafkaConfig {
+        clock,
+        observer,
+        ..kafka_config(config, url).map_err(|error| with_code(&error))?
+    };
+    opened(kafka).await?.map_err(|error| with_code(&error))
+}
+
+/// Asks the brokers about every topic: work for a thread that may block.
+#[cfg(feature = "kafka")]
+async fn opened(
+    kafka: qipp_eventlog::KafkaConfig,
+) -> anyhow::Result<Result<Arc<dyn EventLog>, LogError>> {
+    let opened = tokio::task::spawn_blocking(move || qipp_eventlog::KafkaLog::open(kafka));
+    let opened = opened.await.context("opening the log")?;
+    Ok(opened.map(|log| Arc::new(log) as Arc<dyn EventLog>))
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_config(config: &ServeConfig, url: &str) -> Result<qipp_eventlog::KafkaConfig, LogError> {
+    use std::time::Duration;
+
     let settings = &config.kafka;
-    let mut kafka = KafkaConfig::from_url(url).map_err(|error| with_code(&error))?;
+    let mut kafka = qipp_eventlog::KafkaConfig::from_url(url)?;
     kafka.layout = layout(config);
-    kafka.clock = clock;
-    kafka.observer = observer;
     kafka.replication = settings.replication;
     kafka.min_insync = settings.min_insync;
     kafka.session = Duration::from_secs(settings.session_seconds);
     kafka.timeout = Duration::from_secs(settings.timeout_seconds);
     kafka.window_bytes = settings.window_bytes;
     kafka.properties.extend(settings.properties.0.clone());
-    // Opening asks the brokers about every topic: work for a thread that may block.
-    let opened = tokio::task::spawn_blocking(move || KafkaLog::open(kafka))
-        .await
-        .context("opening the log")?;
-    Ok(Arc::new(opened.map_err(|error| with_code(&error))?))
+    Ok(kafka)
 }
 
 #[cfg(not(feature = "kafka"))]
@@ -98,14 +110,47 @@ async fn kafka(
     anyhow::bail!("this build has no Kafka in it: build it with the cargo feature `kafka`")
 }
 
+/// Opens the log of a configuration if there is one; makes none. Nothing when there is none yet.
+///
+/// # Errors
+/// As [`open_log`].
+pub(crate) async fn open_existing(
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn EventLog>>> {
+    match &config.log {
+        LogKind::Memory => Ok(None),
+        LogKind::Embedded if !has_log(&config.data_dir)? => Ok(None),
+        LogKind::Embedded => embedded(config, clock, Arc::new(())).await.map(Some),
+        #[cfg(not(feature = "kafka"))]
+        LogKind::Kafka(url) => kafka(config, url, clock, Arc::new(())).await.map(Some),
+        #[cfg(feature = "kafka")]
+        LogKind::Kafka(url) => {
+            let kafka = qipp_eventlog::KafkaConfig {
+                clock,
+                create_topics: false,
+                ..kafka_config(config, url).map_err(|error| with_code(&error))?
+            };
+            match opened(kafka).await? {
+                Ok(log) => Ok(Some(log)),
+                Err(LogError::TopicMissing { .. }) => Ok(None),
+                Err(error) => Err(with_code(&error)),
+            }
+        }
+    }
+}
+
 /// Is what the configuration says about the log of a form that can be opened? Asks nobody.
 ///
 /// # Errors
-/// What is wrong, without the address: there may be a password in it.
+/// What is wrong, without a user or password that may be in the address.
 pub(crate) fn check(config: &ServeConfig) -> Result<(), String> {
     match &config.log {
+        LogKind::Kafka(url) if url.split('?').next().is_some_and(|hosts| hosts.contains('@')) => {
+            Err("has a user or password before its hosts: put them into serve.kafka.properties, as \"sasl.username\" and \"sasl.password\"".to_owned())
+        }
         #[cfg(feature = "kafka")]
-        LogKind::Kafka(url) => qipp_eventlog::KafkaConfig::from_url(url)
+        LogKind::Kafka(url) => kafka_config(config, url)
             .map(drop)
             .map_err(|error| with_code(&error).to_string()),
         _ => Ok(()),

@@ -75,6 +75,23 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
+impl Parts {
+    /// On a log that nobody observes.
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        authenticator: Arc<dyn Authenticator>,
+    ) -> Self {
+        Self {
+            log,
+            clock,
+            authenticator,
+            metrics: Metrics::new(),
+        }
+    }
+}
+
 impl House {
     /// Opens the log, folds it, and serves on the listener. Calls are answered from the moment that this returns; reads may still wait
     /// for the fold to catch up.

@@ -19,6 +19,7 @@ mod limits;
 mod loaded;
 mod made_up_totals;
 mod operating;
+mod processes;
 mod published_totals;
 mod time;
 mod traces;

@@ -6,6 +6,7 @@ pub(crate) mod chart;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod query;
+pub(crate) mod ready;
 pub(crate) mod register;
 pub(crate) mod restore;
 pub(crate) mod serve;
