@@ -42,7 +42,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
         org()
             .prop_flat_map(|org| (Just(org), vec(alert_fact(org), 0..3)))
             .prop_map(|(org, facts)| Facts::Alerts(org, facts)),
-        (1.., "[0-9a-f]{1,32}")
+        (1_u64.., "[0-9a-f]{1,32}")
             .prop_map(|(epoch, holder)| Facts::EpochBegun(Tenure { epoch, holder })),
     ]
 }
