@@ -9,6 +9,7 @@ use prost::Message;
 use qipp_domain::OrgCode;
 use qipp_domain::nation::{Facts, ReturnFact};
 use qipp_domain::reference::ReferenceFact;
+use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use thiserror::Error;
 
 use crate::convert::{alerts, reference, returns};
@@ -69,6 +70,10 @@ pub fn encode(facts: &Facts, meta: Meta) -> Bytes {
         Facts::Alerts(_, facts) => Body::Alerts(wire::AlertFacts {
             facts: facts.iter().map(alerts::fact_to_proto).collect(),
         }),
+        Facts::EpochBegun(Tenure { epoch, holder }) => Body::EpochBegun(wire::EpochBegun {
+            epoch: *epoch,
+            holder: holder.clone(),
+        }),
     };
     let envelope = wire::Envelope {
         version: ENVELOPE_VERSION,
@@ -95,6 +100,7 @@ pub fn record_key(facts: &Facts) -> String {
             .map(|value| value.marker.to_string())
             .unwrap_or_default(),
         Facts::Alerts(org, _) => org.to_string(),
+        Facts::EpochBegun(_) => EPOCH_KEY.to_owned(),
     }
 }
 
@@ -201,7 +207,19 @@ fn read_body(faults: &mut Faults, key: &[u8], body: Option<Body>) -> Option<Fact
                 .list(&path, "facts", &body.facts, read)
                 .map(|facts| Facts::Alerts(org, facts))
         }
+        Body::EpochBegun(body) => Some(read_beginning(faults, &root.at("epoch_begun"), body)),
     }
+}
+
+fn read_beginning(faults: &mut Faults, path: &Path<'_>, body: wire::EpochBegun) -> Facts {
+    let wire::EpochBegun { epoch, holder } = body;
+    if epoch == 0 {
+        faults.add(&path.at("epoch"), "EPOCH_INVALID", "has to be at least 1");
+    }
+    if holder.is_empty() {
+        faults.add(&path.at("holder"), "REQUIRED", "is empty: state it");
+    }
+    Facts::EpochBegun(Tenure { epoch, holder })
 }
 
 fn read_key(faults: &mut Faults, key: &[u8]) -> Option<OrgCode> {

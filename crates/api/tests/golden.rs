@@ -3,7 +3,8 @@
 //! `golden/envelope_v1.txt` holds one record a line: the key, a space, and the payload in hexadecimal, one for each kind of fact. It was
 //! written once, by `write_the_golden_file`, from the facts below, and is never written again: if a change makes this test fail,
 //! the change would make stored logs unreadable. A new version of the envelope, or another way to write a fact, gets a file of its
-//! own next to it: `golden/envelope_v1_packed.txt` has quality returns as they are written since they are packed.
+//! own next to it: `golden/envelope_v1_packed.txt` has quality returns as they are written since they are packed,
+//! `golden/envelope_v1_epoch.txt` the beginning of a single writer.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +29,7 @@ use qipp_domain::returns::{
     SavingsLine, Status, Value,
 };
 use qipp_domain::scheme::{LinkedMarker, Milestone, MilestoneKind, Scheme, SchemeCategory};
+use qipp_domain::tenure::Tenure;
 use qipp_domain::{Cut, MarkerCode, OrgCode, Pence, Period, Quantity, SchemeId, Slug};
 
 fn org(text: &str) -> OrgCode {
@@ -94,6 +96,14 @@ fn packed() -> Vec<Facts> {
     [whole, simulated, empty]
         .map(|ret| Facts::Returns(vec![ReturnFact::Return(ret)]))
         .to_vec()
+}
+
+/// A single writer begins.
+fn begun() -> Vec<Facts> {
+    vec![Facts::EpochBegun(Tenure {
+        epoch: 3,
+        holder: "0123456789abcdef".into(),
+    })]
 }
 
 /// One record for each kind of fact.
@@ -424,6 +434,11 @@ fn packed_returns_decode_for_ever() {
     decodes(include_str!("golden/envelope_v1_packed.txt"), packed());
 }
 
+#[test]
+fn a_beginning_decodes_for_ever() {
+    decodes(include_str!("golden/envelope_v1_epoch.txt"), begun());
+}
+
 fn decodes(golden: &str, expected: Vec<Facts>) {
     assert_eq!(golden.lines().count(), expected.len());
     for (line, facts) in golden.lines().zip(expected) {
@@ -441,14 +456,14 @@ fn decodes(golden: &str, expected: Vec<Facts>) {
 #[ignore = "writes the golden file of a new version"]
 fn write_the_golden_file() {
     use std::io::Write as _;
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden/envelope_v1_packed.txt");
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/envelope_v1_epoch.txt");
     assert!(
         std::fs::metadata(&path).map_or(true, |file| file.len() == 0),
         "a golden file is written once"
     );
     let mut file = std::fs::File::create(path).unwrap();
-    for facts in packed() {
+    for facts in begun() {
         let hex: String = encode(&facts, meta())
             .iter()
             .map(|byte| format!("{byte:02x}"))

@@ -16,6 +16,7 @@ use crate::benchmark::{Benchmarks, NationalValue};
 use crate::reference::{Reference, ReferenceFact, ReferenceHistory};
 use crate::returns::{Body, Decision, Precondition, Return};
 use crate::scheme::Scheme;
+use crate::tenure::{Tenure, Tenures};
 use crate::{KnownAt, MarkerCode, OrgCode, Stamp};
 
 pub use columns::{CellSum, ColumnData, Columns, NO_GROUP, OrgIndex};
@@ -46,11 +47,13 @@ pub enum Facts {
     Benchmarks(Vec<NationalValue>),
     /// Of the alerts topic, all of one organisation.
     Alerts(OrgCode, Vec<AlertFact>),
+    /// Of any topic with one writer at a time: from here on the lane is this writer's.
+    EpochBegun(Tenure),
 }
 
 impl Facts {
-    /// Adds the keys of the state that these facts touch; some perhaps more than once.
-    pub fn add_keys(&self, keys: &mut Vec<Key>) {
+    /// Adds the keys of the state that these facts, which came by a lane, touch; some perhaps more than once.
+    pub fn add_keys(&self, lane: u32, keys: &mut Vec<Key>) {
         match self {
             Self::Reference(_) => keys.push(Key::Reference),
             Self::Returns(facts) => keys.extend(facts.iter().map(|fact| Key::Ledger(fact.org()))),
@@ -58,6 +61,7 @@ impl Facts {
                 keys.extend(values.iter().map(|value| Key::Benchmarks(value.marker)));
             }
             Self::Alerts(org, _) => keys.push(Key::Alerts(*org)),
+            Self::EpochBegun(_) => keys.push(Key::Tenure(lane)),
         }
     }
 }
@@ -73,6 +77,8 @@ pub enum Key {
     Benchmarks(MarkerCode),
     /// Alerts of an organisation.
     Alerts(OrgCode),
+    /// The single writer of a lane.
+    Tenure(u32),
 }
 
 /// Counts, for people and for progress.
@@ -105,6 +111,7 @@ pub struct Nation {
     benchmarks: Arc<Benchmarks>,
     alerts: BTreeMap<OrgCode, Arc<AlertBook>>,
     columns: Columns,
+    tenures: Tenures,
 }
 
 impl Nation {
@@ -143,6 +150,7 @@ impl Nation {
             benchmarks: Arc::clone(&self.benchmarks),
             alerts: organisations.iter().filter_map(book).collect(),
             columns: Columns::default(),
+            tenures: Tenures::default(),
         }
     }
 
@@ -155,6 +163,7 @@ impl Nation {
             benchmarks: Arc::clone(&self.benchmarks),
             alerts: self.alerts.clone(),
             columns: Columns::default(),
+            tenures: self.tenures.clone(),
         }
     }
 
@@ -180,7 +189,14 @@ impl Nation {
         self.alerts.iter().map(|(org, book)| (*org, &**book))
     }
 
-    /// Applies the facts of one record. Records come in the order of their lane.
+    /// Who writes to which lane now.
+    #[must_use]
+    pub fn tenures(&self) -> &Tenures {
+        &self.tenures
+    }
+
+    /// Applies the facts of one record. Records come in the order of their lane. One whose writer is superseded
+    /// ([`Tenures::is_superseded`]) is not to be applied.
     pub fn apply(&mut self, stamp: Stamp, by: &str, facts: Facts) {
         match facts {
             Facts::Reference(facts) => Arc::make_mut(&mut self.reference).apply(stamp, facts),
@@ -201,6 +217,7 @@ impl Nation {
                     book.apply(stamp, fact);
                 }
             }
+            Facts::EpochBegun(tenure) => self.tenures.begin(stamp.lane, tenure),
         }
     }
 
@@ -269,6 +286,7 @@ impl Nation {
             Saved::Alerts(org, book) => {
                 self.alerts.insert(org, book);
             }
+            Saved::Tenure(lane, tenure) => self.tenures.begin(lane, tenure),
         }
     }
 
@@ -301,6 +319,10 @@ impl Nation {
                 let book = self.alerts.get(&org)?;
                 Some(Saved::Alerts(org, Arc::clone(book)))
             }
+            Key::Tenure(lane) => {
+                let tenure = self.tenures.of_lane(lane)?;
+                Some(Saved::Tenure(lane, tenure.clone()))
+            }
         }
     }
 
@@ -316,6 +338,7 @@ impl Nation {
             .collect();
         keys.extend(markers.into_iter().map(Key::Benchmarks));
         keys.extend(self.alerts.keys().map(|org| Key::Alerts(*org)));
+        keys.extend(self.tenures.iter().map(|(lane, _)| Key::Tenure(lane)));
         keys
     }
 
@@ -361,4 +384,6 @@ pub enum Saved {
     Benchmarks(Vec<(Stamp, NationalValue)>),
     /// Alerts.
     Alerts(OrgCode, Arc<AlertBook>),
+    /// The single writer of a lane.
+    Tenure(u32, Tenure),
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! file    "qippsnap" · format (2 bytes) · head · one frame a key, in order · tail
 //! frame   length (4 bytes) · CRC-32 of the body (4 bytes) · body
-//! head    cut, parked keys, anchors, how many records it covers
+//! head    cut, parked keys, anchors, how many records it covers, how many of them were superseded
 //! tail    number of the frames between head and tail, and the sum of their checksums
 //! ```
 //!
@@ -18,7 +18,6 @@ use std::io::{self, Read, Write};
 
 use qipp_domain::Cut;
 use qipp_domain::nation::{Nation, Saved};
-use qipp_eventlog::Topic;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +25,7 @@ use crate::digest::state_bytes;
 use crate::state::{Anchor, Parked, State};
 
 /// To be raised whenever the bytes of a saved state change their meaning. A test pins them.
-pub(crate) const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 3;
 
 const MAGIC: &[u8; 8] = b"qippsnap";
 
@@ -47,6 +46,7 @@ struct Head {
     parked: Vec<Parked>,
     anchors: Vec<Anchor>,
     records: u64,
+    superseded: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,7 @@ impl Image {
                 parked: state.parked.values().cloned().collect(),
                 anchors: state.anchors.values().copied().collect(),
                 records: state.records,
+                superseded: state.superseded,
             },
         }
     }
@@ -163,12 +164,12 @@ fn state_of(head: Head) -> Result<State, Damage> {
     if ends != head.cut {
         return damage("its cut is not where its lanes end");
     }
-    let mut parked: BTreeMap<(Topic, String), Parked> = BTreeMap::new();
+    let mut parked = BTreeMap::new();
     for key in head.parked {
         let Some(topic) = key.topic() else {
             return damage("it parks a key of no known topic");
         };
-        parked.insert((topic, key.key.clone()), key);
+        parked.insert((topic, key.key.clone(), key.stamp.lane), key);
     }
     Ok(State {
         nation: Nation::default(),
@@ -176,6 +177,7 @@ fn state_of(head: Head) -> Result<State, Damage> {
         parked,
         anchors,
         records: head.records,
+        superseded: head.superseded,
     })
 }
 

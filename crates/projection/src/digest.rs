@@ -28,18 +28,23 @@ pub fn digest_of(nation: &Nation) -> String {
         })
 }
 
-/// A key as bytes, in the order of keys: what it is of, its code, and a zero (which no code contains) so that no key is
-/// the beginning of another.
+/// A key as bytes, in the order of keys: what it is of, its code (of a lane its number, big-endian), and a zero (which no code contains)
+/// so that no key is the beginning of another.
 pub(crate) fn key_bytes(key: Key) -> Vec<u8> {
+    let number;
     let (kind, code) = match &key {
-        Key::Reference => (1, ""),
-        Key::Ledger(org) => (2, org.as_str()),
-        Key::Benchmarks(marker) => (3, marker.as_str()),
-        Key::Alerts(org) => (4, org.as_str()),
+        Key::Reference => (1, &[][..]),
+        Key::Ledger(org) => (2, org.as_str().as_bytes()),
+        Key::Benchmarks(marker) => (3, marker.as_str().as_bytes()),
+        Key::Alerts(org) => (4, org.as_str().as_bytes()),
+        Key::Tenure(lane) => {
+            number = lane.to_be_bytes();
+            (5, &number[..])
+        }
     };
     let mut bytes = Vec::with_capacity(code.len() + 2);
     bytes.push(kind);
-    bytes.extend_from_slice(code.as_bytes());
+    bytes.extend_from_slice(code);
     bytes.push(0);
     bytes
 }

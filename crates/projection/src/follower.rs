@@ -222,6 +222,12 @@ impl Follower {
         self.shared.read().parked.values().cloned().collect()
     }
 
+    /// How many records had no effect, because the epoch of their writer was over. Follows from the log, as the nation does.
+    #[must_use]
+    pub fn superseded(&self) -> u64 {
+        self.shared.read().superseded
+    }
+
     /// The digest of the nation as it stands ([`digest_of`]). Holds a view while it is computed.
     #[must_use]
     pub fn digest(&self) -> String {

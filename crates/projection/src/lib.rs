@@ -42,4 +42,4 @@ pub use error::{ProjectionError, WaitError};
 pub use fold_to::fold_to;
 pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
 pub use lane::{domain_cut, lane_of, place_of};
-pub use state::{Decoder, Parked};
+pub use state::{Decoded, Decoder, Parked};

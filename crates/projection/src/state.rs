@@ -8,16 +8,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use qipp_domain::nation::{Facts, Key, Nation};
+use qipp_domain::tenure::EPOCH_KEY;
 use qipp_domain::{Cut, Stamp};
 use qipp_eventlog::{Record, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::lane::{lane_of, place_of};
 
-/// What turns a record's key and payload into the principal that wrote it and its facts, or says why it cannot.
+/// A record as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The principal on whose behalf it was written.
+    pub by: String,
+    /// The epoch of its writer; 0 when any number of writers may write such records.
+    pub epoch: u64,
+    /// What it says.
+    pub facts: Facts,
+}
+
+/// What turns a record's key and payload into what it says, or says why it cannot.
 ///
 /// Has to be a function of these bytes alone: every replica and every rebuild has to get the same answer.
-pub type Decoder = fn(key: &[u8], payload: &Bytes) -> Result<(String, Facts), String>;
+pub type Decoder = fn(key: &[u8], payload: &Bytes) -> Result<Decoded, String>;
 
 /// The most bytes of a reason that are kept, because checkpoints hold them.
 const MAX_REASON_BYTES: usize = 500;
@@ -80,13 +92,7 @@ pub(crate) struct Prepared {
     anchor: Anchor,
     topic: Topic,
     key: Bytes,
-    outcome: Result<Digestible, String>,
-}
-
-#[derive(Debug)]
-struct Digestible {
-    by: String,
-    facts: Facts,
+    outcome: Result<Decoded, String>,
 }
 
 impl Prepared {
@@ -94,9 +100,9 @@ impl Prepared {
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record.key, &record.payload)));
         let outcome = decoded
             .unwrap_or_else(|_| Err("reading it panicked; the message is on standard error".into()))
-            .and_then(|(by, facts)| {
-                check_place(record.position.topic, &record.key, &facts)?;
-                Ok(Digestible { by, facts })
+            .and_then(|decoded| {
+                check_place(record.position.topic, &record.key, &decoded.facts)?;
+                Ok(decoded)
             });
         Self {
             anchor: Anchor::of(record),
@@ -109,6 +115,19 @@ impl Prepared {
     /// Could it be read?
     pub(crate) fn is_digestible(&self) -> bool {
         self.outcome.is_ok()
+    }
+
+    /// Was it written by a writer whose epoch is over?
+    fn is_superseded(&self, nation: &Nation) -> bool {
+        let lane = self.anchor.stamp.lane;
+        let superseded = |read: &Decoded| nation.tenures().is_superseded(lane, read.epoch);
+        self.outcome.as_ref().is_ok_and(superseded)
+    }
+
+    /// Does a writer begin? That concerns the whole lane, and no key can keep it out.
+    fn is_beginning(&self) -> bool {
+        let begins = |read: &Decoded| matches!(read.facts, Facts::EpochBegun(_));
+        self.outcome.as_ref().is_ok_and(begins)
     }
 }
 
@@ -138,6 +157,15 @@ fn check_place(topic: Topic, key: &[u8], facts: &Facts) -> Result<(), String> {
             facts.iter().try_for_each(|fact| own(fact.org()))
         }
         (Topic::Alerts, Facts::Alerts(org, _)) => own(*org),
+        (Topic::Benchmarks | Topic::Alerts, Facts::EpochBegun(_)) => {
+            match key == EPOCH_KEY.as_bytes() {
+                true => Ok(()),
+                false => Err(format!(
+                    "it is keyed `{}` and begins an epoch",
+                    text_of(key)
+                )),
+            }
+        }
         _ => Err(format!("its facts do not belong to {topic}")),
     }
 }
@@ -148,10 +176,13 @@ pub(crate) struct State {
     pub(crate) nation: Nation,
     /// Everything below it is applied, or kept out of a parked key.
     pub(crate) cut: Cut,
-    pub(crate) parked: BTreeMap<(Topic, String), Parked>,
+    /// By topic, key and lane: the key of beginnings is in many lanes, and none of them depends on another.
+    pub(crate) parked: BTreeMap<(Topic, String, u32), Parked>,
     pub(crate) anchors: BTreeMap<u32, Anchor>,
     /// How many records that is.
     pub(crate) records: u64,
+    /// How many of them were written by somebody whose epoch was over, and had no effect.
+    pub(crate) superseded: u64,
 }
 
 impl State {
@@ -176,20 +207,25 @@ impl State {
     }
 
     fn digest(&mut self, record: Prepared, touched: &mut Vec<Key>) {
-        let place = || (record.topic, text_of(&record.key));
+        let stamp = record.anchor.stamp;
+        let place = || (record.topic, text_of(&record.key), stamp.lane);
+        if record.is_superseded(&self.nation) {
+            self.superseded += 1;
+            return;
+        }
         // Hardly ever is anything parked: only then is the key needed as text.
         if !self.parked.is_empty()
+            && !record.is_beginning()
             && let Some(parked) = self.parked.get_mut(&place())
         {
             parked.withheld += 1;
             return;
         }
-        let stamp = record.anchor.stamp;
-        let Digestible { by, facts } = match record.outcome {
+        let Decoded { by, facts, .. } = match record.outcome {
             Ok(digestible) => digestible,
             Err(reason) => return self.park(place(), stamp, &reason, false),
         };
-        facts.add_keys(touched);
+        facts.add_keys(stamp.lane, touched);
         // A record touches the state of its own key only, so what a panic leaves half-done is parked with it.
         let nation = &mut self.nation;
         let applied = catch_unwind(AssertUnwindSafe(|| nation.apply(stamp, &by, facts)));
@@ -199,8 +235,8 @@ impl State {
         }
     }
 
-    fn park(&mut self, place: (Topic, String), stamp: Stamp, reason: &str, panicked: bool) {
-        let (topic, key) = &place;
+    fn park(&mut self, place: (Topic, String, u32), stamp: Stamp, reason: &str, panicked: bool) {
+        let (topic, key, _) = &place;
         tracing::error!(
             %topic, key, lane = stamp.lane, offset = stamp.offset, reason,
             "a record cannot be digested: its key is parked, and its later facts are kept out until a version that can digest it rebuilds the projection"

@@ -11,6 +11,9 @@
 //!    between two passes for some times as long as a pass took;
 //! 3. organisations whose findings could be others because of that, or because a day has begun or the reference data have changed.
 //!
+//! Where several processes share a log, one of them evaluates and the others stand by (`tenure.rs`). Who takes over knows nothing of what the
+//! other one had begun, and begins with everything.
+//!
 //! It works on an image of the nation that it takes and holds without a lock, so that neither folding nor queries wait for it, and on a thread
 //! of low priority (`background.rs`).
 
@@ -19,14 +22,15 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use qipp_api::error::ApiError;
+use qipp_api::error::{ApiError, Code};
 use qipp_api::facts::{self, Meta};
 use qipp_domain::alert::AlertFact;
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::nation::{Facts, Key, Ledger, Nation};
+use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_eventlog::{NewRecord, Topic, partition_for};
-use qipp_projection::lane_of;
+use qipp_projection::{domain_cut, lane_of};
 use qipp_rules::{Moment, Subject, cause_id, evaluate, transitions};
 use qipp_serving::{Deps, log_error, step, wait_error};
 use tokio::sync::watch as channel;
@@ -36,6 +40,7 @@ use tracing::Instrument as _;
 use crate::Config;
 use crate::background::Background;
 use crate::national::{self, Asked, Group, Month};
+use crate::tenure::{Candidate, Order};
 
 /// Organisations evaluated in one piece of work: what a return that has just arrived may have to wait for.
 const ORGANISATIONS_PER_PIECE: usize = 16;
@@ -59,6 +64,9 @@ const DAY_CHECK: Duration = Duration::from_secs(30);
 /// How long the evaluator waits before it tries again after the log refused.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// The turn was lost while a piece of work was done.
+const LOST: &str = "EVALUATED_ELSEWHERE";
+
 /// Name under which evaluations stand in the log.
 const WRITER: &str = "alerts-evaluator";
 
@@ -69,6 +77,11 @@ pub struct Evaluator {
     deps: Deps,
     evaluated: channel::Sender<Cut>,
     standing: channel::Sender<EvaluatorStanding>,
+    candidate: Candidate,
+    /// Has the log chosen this process?
+    chosen: channel::Receiver<bool>,
+    /// The epoch under which it evaluates, while it does.
+    epoch: Option<u64>,
     /// Per organisation the offset up to which its returns have been looked at.
     seen: BTreeMap<OrgCode, u64>,
     /// The day of the last whole evaluation.
@@ -78,9 +91,25 @@ pub struct Evaluator {
     background: Background,
 }
 
+/// Whose turn it is to evaluate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Not known yet: the fold catches up, or an epoch has been begun.
+    #[default]
+    Starting,
+    /// This process's.
+    Evaluating,
+    /// Another one's. This one takes over when it is gone.
+    StandingBy,
+}
+
 /// How the evaluator is doing, for those who operate it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluatorStanding {
+    /// Whose turn it is.
+    pub turn: Turn,
+    /// The epoch under which it evaluates; 0 while it does not, and where the log has had one process only.
+    pub epoch: u64,
     /// How many times it had nothing left to do.
     pub rounds: u64,
     /// Why the last piece of work failed; it is taken up again until it goes through.
@@ -139,25 +168,21 @@ enum Next {
 impl Evaluator {
     pub(crate) fn new(config: Config, deps: Deps) -> (Self, channel::Receiver<Cut>) {
         let (evaluated, receiver) = channel::channel(Cut::default());
-        let queues = Queues {
-            everything: true,
-            ..Queues::default()
-        };
-        let now = Instant::now();
-        let rest = Rest {
-            last_return: now,
-            until: now,
-            flooded: now,
-        };
+        let holder = format!("{:032x}", rand::random::<u128>());
+        let patience = config.superseded_patience;
         let evaluator = Self {
+            candidate: Candidate::new(holder, deps.log.is_shared(), patience),
             config,
             deps,
             evaluated,
             standing: channel::Sender::default(),
+            // It stands for it once the fold has caught up: until then somebody else does it better.
+            chosen: channel::Sender::new(false).subscribe(),
+            epoch: None,
             seen: BTreeMap::new(),
             day: None,
-            queues,
-            rest,
+            queues: Queues::default(),
+            rest: Rest::new(),
             background: Background::start(),
         };
         (evaluator, receiver)
@@ -183,6 +208,7 @@ impl Evaluator {
             () = shutdown.cancelled() => return,
             caught_up = self.deps.follower.caught_up() => if caught_up.is_err() { return },
         }
+        self.chosen = self.deps.log.stand();
         let mut changes = self.deps.follower.changes();
         let mut upto = changes.since().clone();
         let mut day_check = tokio::time::interval(DAY_CHECK);
@@ -191,36 +217,32 @@ impl Evaluator {
                 self.note(&keys);
                 upto = cut;
             }
-            let next = match self.work().await {
-                Ok(next) => next,
+            let wake = match self.go_on(&upto).await {
+                Ok(Next::Work) => continue,
+                Ok(Next::At(instant)) => Some(instant),
+                Ok(Next::Nothing) => None,
                 Err(error) => {
-                    tracing::error!(reason = %error.reason, error = %error.message, "evaluation stopped half-way; it will be taken up again");
-                    let failing = Some(format!("{}: {}", error.reason, error.message));
-                    self.standing
-                        .send_modify(|standing| standing.failing = failing);
                     self.queues.begin_again();
+                    if error.reason == LOST {
+                        continue;
+                    }
+                    self.say_failing(&error);
                     tokio::select! {
                         () = shutdown.cancelled() => return,
                         () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => continue,
                     }
                 }
             };
-            let wake = match next {
-                Next::Work => continue,
-                Next::At(instant) => Some(instant),
-                Next::Nothing => {
-                    self.evaluated.send_replace(upto.clone());
-                    self.standing.send_modify(|standing| {
-                        standing.rounds += 1;
-                        standing.failing = None;
-                    });
-                    None
-                }
-            };
             let rested = async {
                 match wake {
                     Some(instant) => tokio::time::sleep_until(instant).await,
                     None => std::future::pending().await,
+                }
+            };
+            let choice = async {
+                if self.chosen.changed().await.is_err() {
+                    // Chosen for good, or not at all.
+                    std::future::pending().await
                 }
             };
             tokio::select! {
@@ -230,10 +252,140 @@ impl Evaluator {
                     self.note(&keys);
                     upto = cut;
                 }
+                () = choice => {}
                 _ = day_check.tick() => {}
                 () = rested => {}
             }
         }
+    }
+
+    /// Does what is next: sees to whose turn it is, and does a piece of work when it is its own.
+    async fn go_on(&mut self, upto: &Cut) -> Result<Next, ApiError> {
+        let chosen = *self.chosen.borrow_and_update();
+        let lanes = self.lanes();
+        let shutdown = self.deps.shutdown.clone();
+        let getting_ready = async {
+            match self.candidate.order(Instant::now(), chosen, &lanes) {
+                Order::StandBy(until) => {
+                    self.stand_by();
+                    Ok(Some(until.map_or(Next::Nothing, Next::At)))
+                }
+                Order::Begin(epoch) => {
+                    self.begin(epoch).await?;
+                    Ok(Some(Next::Work))
+                }
+                Order::Evaluate(epoch) if self.epoch == Some(epoch) => Ok(None),
+                Order::Evaluate(epoch) => {
+                    self.take_up(epoch).await?;
+                    Ok(Some(Next::Work))
+                }
+            }
+        };
+        let ready: Result<Option<Next>, ApiError> = tokio::select! {
+            () = shutdown.cancelled() => return Ok(Next::Nothing),
+            ready = getting_ready => ready,
+        };
+        if let Some(next) = ready? {
+            return Ok(next);
+        }
+        let next = self.work().await?;
+        if matches!(next, Next::Nothing) {
+            self.evaluated.send_replace(upto.clone());
+            self.standing.send_modify(|standing| {
+                standing.rounds += 1;
+                standing.failing = None;
+            });
+        }
+        Ok(next)
+    }
+
+    fn say_failing(&self, error: &ApiError) {
+        tracing::error!(reason = %error.reason, error = %error.message, "evaluation stopped half-way; it will be taken up again");
+        let failing = Some(format!("{}: {}", error.reason, error.message));
+        self.standing
+            .send_modify(|standing| standing.failing = failing);
+    }
+
+    /// Who has the lanes that an evaluator writes to, one after the other.
+    fn lanes(&self) -> Vec<Option<Tenure>> {
+        let view = self.deps.follower.view();
+        let of = |(topic, partition)| view.tenures().of_lane(lane_of(topic, partition)).cloned();
+        self.partitions().map(of).collect()
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = (Topic, u16)> + use<> {
+        let all = self.deps.log.layout().all();
+        all.filter(|(topic, _)| matches!(topic, Topic::Benchmarks | Topic::Alerts))
+    }
+
+    /// Does nothing but keep looking, and forgets what it was at: who takes up the turn begins with everything.
+    fn stand_by(&mut self) {
+        if let Some(epoch) = self.epoch.take() {
+            tracing::warn!(epoch, "another process evaluates now; this one stands by");
+            self.queues = Queues::default();
+            self.seen.clear();
+            // Of what comes now this process does not say that it is evaluated.
+            self.evaluated.send_replace(Cut::default());
+        }
+        self.say(Turn::StandingBy, 0);
+    }
+
+    fn say(&self, turn: Turn, epoch: u64) {
+        self.standing.send_if_modified(|standing| {
+            let changed = (standing.turn, standing.epoch) != (turn, epoch);
+            (standing.turn, standing.epoch) = (turn, epoch);
+            if changed {
+                standing.failing = None;
+            }
+            changed
+        });
+    }
+
+    /// Begins an epoch in every lane, and waits until that is folded.
+    async fn begin(&mut self, epoch: u64) -> Result<(), ApiError> {
+        self.say(Turn::Starting, 0);
+        let begun = Facts::EpochBegun(self.candidate.tenure(epoch));
+        let mut cut = Cut::default();
+        for (topic, partition) in self.partitions() {
+            let cause = format!("epoch/{epoch}");
+            let records = vec![record(EPOCH_KEY, cause, &begun, epoch)];
+            self.append_to(topic, partition, records, &mut cut).await?;
+        }
+        self.wait_for_fold(&cut).await
+    }
+
+    /// Begins to evaluate, with everything that the log holds now.
+    async fn take_up(&mut self, epoch: u64) -> Result<(), ApiError> {
+        if self.deps.log.is_shared() {
+            self.catch_up().await?;
+            tracing::info!(epoch, "this process evaluates");
+        }
+        self.queues = Queues {
+            everything: true,
+            ..Queues::default()
+        };
+        self.seen.clear();
+        self.day = None;
+        self.rest = Rest::new();
+        self.epoch = Some(epoch);
+        self.say(Turn::Evaluating, epoch);
+        Ok(())
+    }
+
+    /// Waits for the fold of all that any process has been acknowledged: what this one does not know of yet is part of what it evaluates.
+    async fn catch_up(&self) -> Result<(), ApiError> {
+        let head = self.deps.log.find_head().await;
+        let head = domain_cut(&head.map_err(|error| log_error(&error))?);
+        // Not by waiting for the cut: the tail may still have to hear of it.
+        let mut progress = self.deps.follower.progress();
+        while !self.deps.follower.cut().includes(&head) {
+            let stopped = self.deps.follower.why_stopped().is_some();
+            if stopped || progress.changed().await.is_err() {
+                let what = "folding has stopped: look at the log lines, then restart";
+                return Err(ApiError::new(Code::Unavailable, "FOLD_STOPPED", what));
+            }
+        }
+        Ok(())
     }
 
     /// What the evaluator writes itself (national values, alerts) is no reason to evaluate again.
@@ -245,7 +397,7 @@ impl Evaluator {
                     self.rest.last_return = Instant::now();
                 }
                 Key::Reference => self.queues.everything = true,
-                Key::Benchmarks(_) | Key::Alerts(_) => {}
+                Key::Benchmarks(_) | Key::Alerts(_) | Key::Tenure(_) => {}
             }
         }
     }
@@ -417,6 +569,7 @@ impl Evaluator {
 
     /// One record a marker: the key of the topic.
     async fn append_values(&self, values: Vec<NationalValue>) -> Result<(), ApiError> {
+        let epoch = self.epoch.unwrap_or_default();
         let mut by_marker: BTreeMap<MarkerCode, Vec<NationalValue>> = BTreeMap::new();
         for value in values {
             by_marker.entry(value.marker).or_default().push(value);
@@ -426,19 +579,20 @@ impl Evaluator {
                 .first()
                 .map(|v| format!("{marker}/{}/{:?}", v.period, v.cut))
                 .unwrap_or_default();
-            record(marker.as_str(), cause, &Facts::Benchmarks(values))
+            record(marker.as_str(), cause, &Facts::Benchmarks(values), epoch)
         });
         self.append(Topic::Benchmarks, 0, records.collect()).await
     }
 
     /// One record a fact, so that a watcher can go on after any of them.
     async fn append_alerts(&self, facts: Vec<(OrgCode, AlertFact)>) -> Result<(), ApiError> {
+        let epoch = self.epoch.unwrap_or_default();
         let partitions = self.deps.log.layout().partitions(Topic::Alerts);
         let mut by_partition: BTreeMap<u16, Vec<NewRecord>> = BTreeMap::new();
         for (org, fact) in facts {
             let cause = cause_id(&fact);
             let partition = partition_for(org.as_str().as_bytes(), partitions);
-            let record = record(org.as_str(), cause, &Facts::Alerts(org, vec![fact]));
+            let record = record(org.as_str(), cause, &Facts::Alerts(org, vec![fact]), epoch);
             by_partition.entry(partition).or_default().push(record);
         }
         for (partition, records) in by_partition {
@@ -447,6 +601,7 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Appends what was computed, if it is still its turn, and waits until that is folded.
     async fn append(
         &self,
         topic: Topic,
@@ -456,6 +611,24 @@ impl Evaluator {
         if records.is_empty() {
             return Ok(());
         }
+        let chosen = *self.chosen.borrow();
+        if !self.candidate.may_write(chosen, &self.lanes()) {
+            let what = "another process evaluates now";
+            return Err(ApiError::new(Code::Unavailable, LOST, what));
+        }
+        let mut cut = Cut::default();
+        self.append_to(topic, partition, records, &mut cut).await?;
+        self.wait_for_fold(&cut).await
+    }
+
+    /// Appends, and adds to the cut what that was.
+    async fn append_to(
+        &self,
+        topic: Topic,
+        partition: u16,
+        records: Vec<NewRecord>,
+        cut: &mut Cut,
+    ) -> Result<(), ApiError> {
         let appended = self
             .deps
             .log
@@ -463,13 +636,16 @@ impl Evaluator {
             .instrument(step!("append", qipp.topic = topic.name()))
             .await
             .map_err(|error| log_error(&error))?;
-        let mut cut = Cut::default();
         for done in appended {
             cut.advance_past(lane_of(topic, partition), done.position.offset);
         }
+        Ok(())
+    }
+
+    async fn wait_for_fold(&self, cut: &Cut) -> Result<(), ApiError> {
         self.deps
             .follower
-            .wait_for(&cut)
+            .wait_for(cut)
             .instrument(step!("wait_for_fold"))
             .await
             .map_err(|error| wait_error(&error))
@@ -482,6 +658,18 @@ struct Ending(channel::Sender<EvaluatorStanding>);
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.send_modify(|standing| standing.ended = true);
+    }
+}
+
+impl Rest {
+    /// There is nothing to rest from.
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            last_return: now,
+            until: now,
+            flooded: now,
+        }
     }
 }
 
@@ -574,12 +762,12 @@ fn evaluated(
     facts
 }
 
-fn record(key: &str, cause_id: String, body: &Facts) -> NewRecord {
+fn record(key: &str, cause_id: String, body: &Facts, writer_epoch: u64) -> NewRecord {
     let meta = Meta {
         cause_id,
         principal: WRITER.to_owned(),
         request_id: String::new(),
-        writer_epoch: 0,
+        writer_epoch,
     };
     NewRecord {
         key: key.as_bytes().to_vec().into(),

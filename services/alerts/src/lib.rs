@@ -8,6 +8,7 @@ mod background;
 mod evaluator;
 mod list;
 mod national;
+mod tenure;
 mod watch;
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use qipp_serving::{Caller, Deps, answer};
 use tokio::sync::watch as channel;
 use tonic::{Request, Response, Status};
 
-pub use evaluator::{Evaluator, EvaluatorStanding};
+pub use evaluator::{Evaluator, EvaluatorStanding, Turn};
 
 /// Limits and choices of the service.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,9 @@ pub struct Config {
     /// While returns do not stop coming, the national values rest for so many times as long as the last look at them took: what is
     /// computed of the whole nation then takes a small share of the machine.
     pub rests: u32,
+    /// An evaluator that was superseded, and is chosen all the same, tries again after this long: until then one of the two has learned that
+    /// it is not chosen.
+    pub superseded_patience: Duration,
 }
 
 impl Default for Config {
@@ -45,6 +49,7 @@ impl Default for Config {
             quorum: 0.8,
             settle: Duration::from_millis(100),
             rests: 10,
+            superseded_patience: Duration::from_secs(5),
         }
     }
 }
@@ -60,6 +65,7 @@ pub fn build(config: Config, deps: Deps) -> (Service, Evaluator) {
         patience: config.watcher_patience,
         deps,
         evaluated,
+        standing: evaluator.standing(),
     };
     let service =
         AlertsServiceServer::new(alerts).max_decoding_message_size(config.max_message_bytes);
@@ -71,8 +77,10 @@ pub fn build(config: Config, deps: Deps) -> (Service, Evaluator) {
 pub struct Alerts {
     deps: Deps,
     patience: Duration,
-    /// The cut up to which the rules have been evaluated.
+    /// The cut up to which the rules have been evaluated; nothing while another process does it.
     evaluated: channel::Receiver<Cut>,
+    /// Does this process evaluate?
+    standing: channel::Receiver<EvaluatorStanding>,
 }
 
 #[tonic::async_trait]

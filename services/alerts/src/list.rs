@@ -1,5 +1,7 @@
 //! ListAlerts, GetAlert, RecomputeAlert, ListBenchmarks.
 
+use std::time::Duration;
+
 use qipp_access::{Target, visible};
 use qipp_api::cut::{cut_from_proto, cut_to_proto};
 use qipp_api::error::{ApiError, Code};
@@ -14,7 +16,10 @@ use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
 use qipp_serving::field::{Together as _, months, optional, required};
 use qipp_serving::{Answer, Caller};
 
-use crate::Alerts;
+use crate::{Alerts, Turn};
+
+/// So long a call waits, where several processes share a log, until it is clear whether this one evaluates.
+const STARTING: Duration = Duration::from_secs(10);
 
 /// Which alerts are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +86,14 @@ impl<'a> Filter<'a> {
     }
 }
 
+fn stopped() -> ApiError {
+    ApiError::new(
+        Code::Unavailable,
+        "EVALUATION_STOPPED",
+        "the rules are not evaluated any more: try again later",
+    )
+}
+
 impl Alerts {
     pub(crate) async fn list(
         &self,
@@ -89,7 +102,7 @@ impl Alerts {
     ) -> Result<wire::ListAlertsResponse, ApiError> {
         self.wait_for_evaluation(caller, request.min_evaluated.as_ref())
             .await?;
-        let evaluated = self.evaluated.borrow().clone();
+        let evaluated = self.evaluated_here();
         let filter = Filter::parse(request.filter.as_ref())?;
         let list = self
             .deps
@@ -120,7 +133,7 @@ impl Alerts {
                 .collect(),
             next_page_token,
             cut: answer.wire_cut(),
-            evaluated: Some(cut_to_proto(&evaluated)),
+            evaluated,
         })
     }
 
@@ -133,19 +146,48 @@ impl Alerts {
         let Some(cut) = cut else { return Ok(()) };
         let cut: Cut = cut_from_proto(cut, "min_evaluated").map_err(ApiError::invalid)?;
         let mut evaluated = self.evaluated.clone();
-        let waited = evaluated.wait_for(|done| done.includes(&cut));
-        let stopped = || {
-            ApiError::new(
-                Code::Unavailable,
-                "EVALUATION_STOPPED",
-                "the rules are not evaluated any more: try again later",
-            )
+        let waited = async {
+            tokio::select! {
+                biased;
+                done = evaluated.wait_for(|done| done.includes(&cut)) => {
+                    done.map(|_| ()).map_err(|_| stopped())
+                }
+                error = self.evaluated_elsewhere() => Err(error),
+            }
         };
         caller
             .within("NOT_EVALUATED_YET", "the evaluation asked for", waited)
             .await?
-            .map(|_| ())
-            .map_err(|_| stopped())
+    }
+
+    /// The cut up to which this process has evaluated; `None` when another one does.
+    fn evaluated_here(&self) -> Option<qipp_api::proto::events::v1::Cut> {
+        let here = self.standing.borrow().turn != Turn::StandingBy;
+        here.then(|| cut_to_proto(&self.evaluated.borrow()))
+    }
+
+    /// Resolves when it is clear that there is nothing to wait for here.
+    async fn evaluated_elsewhere(&self) -> ApiError {
+        let mut standing = self.standing.clone();
+        let shared = self.deps.log.is_shared();
+        loop {
+            let turn = standing.borrow_and_update().turn;
+            let changed = standing.wait_for(|now| now.turn != turn);
+            let changed = match turn {
+                Turn::StandingBy => break,
+                Turn::Starting if shared => match tokio::time::timeout(STARTING, changed).await {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) => break,
+                },
+                Turn::Starting | Turn::Evaluating => changed.await.is_ok(),
+            };
+            if !changed {
+                // It has ended: whoever waits for the evaluation is told so.
+                std::future::pending::<()>().await;
+            }
+        }
+        let what = "another process evaluates the rules: ask that one for `min_evaluated`, or ask through a gateway, which tries them in turn";
+        ApiError::unavailable("EVALUATED_ELSEWHERE", what, Duration::from_secs(1))
     }
 
     pub(crate) async fn get(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
+use qipp_alerts::Turn;
 use qipp_domain::alert::{Condition, Stage};
 use qipp_domain::{Cut, KnownAt};
 use qipp_projection::lane_of;
@@ -46,6 +47,9 @@ struct Gauges {
     alerts: IntGaugeVec,
     rounds: IntGauge,
     failing: IntGauge,
+    evaluates: IntGauge,
+    epoch: IntGauge,
+    superseded: IntGauge,
     ready: IntGauge,
     not_ready: IntGaugeVec,
     free: IntGauge,
@@ -102,6 +106,18 @@ pub(crate) fn register(deps: &Deps, standing: &Standing, admission: &Arc<Admissi
         failing: metrics.gauge(
             "qipp_evaluator_failing",
             "1 while the evaluator has stopped half-way and tries again, or has ended.",
+        ),
+        evaluates: metrics.gauge(
+            "qipp_evaluator_active",
+            "1 while this process evaluates the rules, 0 while another one does or nobody yet.",
+        ),
+        epoch: metrics.gauge(
+            "qipp_evaluator_epoch",
+            "The epoch under which this process evaluates; 0 while it does not, and where the log has had one process only.",
+        ),
+        superseded: metrics.gauge(
+            "qipp_superseded_records",
+            "Records of the log without effect, because the epoch of the evaluator that wrote them was over.",
         ),
         ready: metrics.gauge("qipp_ready", "1 while the house is ready."),
         not_ready: metrics.gauges("qipp_not_ready", "1 while this keeps the house from being ready.", &["reason"]),
@@ -164,6 +180,11 @@ impl Gauges {
         self.rounds.set(whole(evaluator.rounds));
         let failing = evaluator.failing.is_some() || evaluator.ended;
         self.failing.set(i64::from(failing));
+        self.evaluates.set(i64::from(
+            evaluator.turn == Turn::Evaluating && !evaluator.ended,
+        ));
+        self.epoch.set(whole(evaluator.epoch));
+        self.superseded.set(whole(deps.follower.superseded()));
         let reasons = standing.reasons();
         self.ready.set(i64::from(reasons.is_empty()));
         let codes: Vec<&str> = reasons.iter().map(|reason| reason.code).collect();

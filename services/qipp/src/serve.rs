@@ -16,7 +16,7 @@ use qipp_alerts::Evaluator;
 use qipp_api::{DESCRIPTORS, facts};
 use qipp_eventlog::{Clock, EventLog, Layout, MemoryLog};
 use qipp_gateway::{GatewayConfig, routes};
-use qipp_projection::{Follower, FollowerConfig, StoreConfig};
+use qipp_projection::{Decoded, Follower, FollowerConfig, StoreConfig};
 use qipp_serving::admission::Admission;
 use qipp_serving::{Deps, Gate, GateParts, Methods, Metrics};
 use tokio::net::TcpListener;
@@ -255,9 +255,13 @@ impl House {
 ///
 /// # Errors
 /// Why it can't be read, in words.
-pub fn decode(key: &[u8], payload: &Bytes) -> Result<(String, qipp_domain::nation::Facts), String> {
+pub fn decode(key: &[u8], payload: &Bytes) -> Result<Decoded, String> {
     facts::decode(key, payload.clone())
-        .map(|(meta, facts)| (meta.principal, facts))
+        .map(|(meta, facts)| Decoded {
+            by: meta.principal,
+            epoch: meta.writer_epoch,
+            facts,
+        })
         .map_err(|error| error.to_string())
 }
 

@@ -21,6 +21,7 @@ use qipp_domain::returns::{
     SavingsLine, Status, Value,
 };
 use qipp_domain::scheme::{LinkedMarker, Milestone, Scheme, SchemeCategory};
+use qipp_domain::tenure::Tenure;
 use qipp_domain::{Cut, MarkerCode, OrgCode, Pence, Period, Quantity, SchemeId, Slug};
 
 use self::alerts::{alert_fact, national_value};
@@ -41,6 +42,8 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
         org()
             .prop_flat_map(|org| (Just(org), vec(alert_fact(org), 0..3)))
             .prop_map(|(org, facts)| Facts::Alerts(org, facts)),
+        (1_u64.., "[0-9a-f]{1,32}")
+            .prop_map(|(epoch, holder)| Facts::EpochBegun(Tenure { epoch, holder })),
     ]
 }
 

@@ -73,6 +73,16 @@ fn what_is_absent_is_named() {
 }
 
 #[test]
+fn a_beginning_has_an_epoch_and_a_holder() {
+    let begun = |epoch, holder: &str| {
+        let holder = holder.to_owned();
+        Body::EpochBegun(wire::EpochBegun { epoch, holder })
+    };
+    assert_eq!(decoded_field("epoch", begun(0, "a")), "epoch_begun.epoch");
+    assert_eq!(decoded_field("epoch", begun(1, "")), "epoch_begun.holder");
+}
+
+#[test]
 fn a_return_under_another_organisations_key_is_refused() {
     let ret = wire::Return {
         org_code: "RJ1".into(),

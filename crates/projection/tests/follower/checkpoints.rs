@@ -184,6 +184,7 @@ async fn a_store_in_use_is_refused_and_left_alone() {
 async fn the_bytes_of_saved_state_are_golden() {
     let log = empty_log();
     append_all(&log, &some_of_everything()).await;
+    append(&log, &Fact::Begun(7, "somebody".into())).await;
     assert_eq!(
         truth(&log, version_1).await,
         "300bd2419a824617fde3dd299d0008077399fff0fb5a5ff0d7fc1720a248f376",

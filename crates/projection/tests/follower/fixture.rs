@@ -13,12 +13,14 @@ use qipp_domain::returns::{
     Body, Measured, Observation, Precondition, Return, ReturnContent, SavingsLine, Status, Value,
 };
 use qipp_domain::scheme::{LinkedMarker, Milestone, MilestoneKind, Scheme, SchemeCategory};
+use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use qipp_domain::{
     Cut, MarkerCode, Missing, OrgCode, Pence, Period, Quantity, SchemeId, SeriesKey, Slug,
 };
 use qipp_eventlog::{EventLog, Layout, ManualClock, MemoryLog, NewRecord, Topic};
 use qipp_projection::{
-    Decoder, Follower, FollowerConfig, StoreConfig, digest_of, domain_cut, fold_to, lane_of,
+    Decoded, Decoder, Follower, FollowerConfig, StoreConfig, digest_of, domain_cut, fold_to,
+    lane_of,
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +44,10 @@ pub(crate) enum Fact {
     Misaddressed(OrgCode),
     /// Cannot be read before version 2.
     Newer(Box<Fact>),
+    /// A single writer begins.
+    Begun(u64, String),
+    /// By a writer of that epoch.
+    Of(u64, Box<Fact>),
 }
 
 pub(crate) fn org(number: u8) -> OrgCode {
@@ -83,7 +89,9 @@ impl Fact {
             | Self::Misaddressed(org) => (Topic::Returns, org.to_string()),
             Self::National(marker, ..) => (Topic::Benchmarks, marker.to_string()),
             Self::Raised(org, _) | Self::Acted(org, ..) => (Topic::Alerts, org.to_string()),
-            Self::Newer(fact) => fact.place(),
+            // In a test that asks for other lanes it says so.
+            Self::Begun(..) => (Topic::Benchmarks, EPOCH_KEY.to_owned()),
+            Self::Newer(fact) | Self::Of(_, fact) => fact.place(),
         }
     }
 
@@ -106,7 +114,20 @@ impl Fact {
                 Facts::Alerts(org, vec![acted(org, month, acknowledges, number)])
             }
             Self::Misaddressed(_) => Facts::Returns(vec![quality(org(99), 1, 1, None)]),
-            Self::Newer(fact) => fact.facts(),
+            Self::Begun(epoch, holder) => Facts::EpochBegun(Tenure { epoch, holder }),
+            Self::Newer(fact) | Self::Of(_, fact) => fact.facts(),
+        }
+    }
+
+    fn decoded(self) -> Decoded {
+        let epoch = match &self {
+            Self::Begun(epoch, _) | Self::Of(epoch, _) => *epoch,
+            _ => 0,
+        };
+        Decoded {
+            by: "tester".into(),
+            epoch,
+            facts: self.facts(),
         }
     }
 }
@@ -260,18 +281,18 @@ fn acted(org: OrgCode, month: i8, acknowledges: bool, number: u32) -> AlertFact 
 }
 
 /// Version 1 of the software: does not know newer facts.
-pub(crate) fn version_1(_key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
+pub(crate) fn version_1(_key: &[u8], payload: &Bytes) -> Result<Decoded, String> {
     match postcard::from_bytes(payload) {
         Ok(Fact::Newer(_)) => Err("a fact of an unknown version".into()),
-        Ok(fact) => Ok(("tester".into(), Fact::facts(fact))),
+        Ok(fact) => Ok(fact.decoded()),
         Err(error) => Err(error.to_string()),
     }
 }
 
 /// Version 2 does.
-pub(crate) fn version_2(_key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
+pub(crate) fn version_2(_key: &[u8], payload: &Bytes) -> Result<Decoded, String> {
     let fact: Fact = postcard::from_bytes(payload).map_err(|error| error.to_string())?;
-    Ok(("tester".into(), fact.facts()))
+    Ok(fact.decoded())
 }
 
 pub(crate) fn empty_log() -> Arc<MemoryLog> {
@@ -295,6 +316,16 @@ pub(crate) async fn append(log: &MemoryLog, fact: &Fact) -> Cut {
 
 pub(crate) async fn append_raw(log: &MemoryLog, topic: Topic, key: &str, payload: Vec<u8>) -> Cut {
     let partition = log.layout().partition_of(topic, key.as_bytes());
+    append_to(log, topic, partition, key, payload).await
+}
+
+pub(crate) async fn append_to(
+    log: &MemoryLog,
+    topic: Topic,
+    partition: u16,
+    key: &str,
+    payload: Vec<u8>,
+) -> Cut {
     let record = NewRecord {
         key: key.to_owned().into(),
         payload: payload.into(),

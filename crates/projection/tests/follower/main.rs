@@ -9,4 +9,5 @@ mod fixture;
 mod folding;
 mod parking;
 mod properties;
+mod tenure;
 mod wire;

@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use qipp_api::facts::{Meta, decode, encode};
-use qipp_domain::nation::Facts;
 use qipp_domain::{Dataset, KnownAt, Period};
 use qipp_eventlog::{EventLog, Layout, Topic};
-use qipp_projection::{FollowerConfig, StoreConfig, domain_cut, lane_of, place_of};
+use qipp_projection::{Decoded, FollowerConfig, StoreConfig, domain_cut, lane_of, place_of};
 
 use crate::fixture::*;
 
-fn real(key: &[u8], payload: &Bytes) -> Result<(String, Facts), String> {
+fn real(key: &[u8], payload: &Bytes) -> Result<Decoded, String> {
     let (meta, facts) = decode(key, payload.clone()).map_err(|error| error.to_string())?;
-    Ok((meta.principal, facts))
+    Ok(Decoded {
+        by: meta.principal,
+        epoch: meta.writer_epoch,
+        facts,
+    })
 }
 
 #[tokio::test]

@@ -76,14 +76,17 @@ impl Seen {
             }
         }
         self.before = Some((place.offset, record.time_ms));
+        let read = decode(&record.key, &record.payload);
         let home = self.layout.partition_of(place.topic, &record.key);
-        if home != place.partition {
+        // A writer begins in every partition, under the same key.
+        let begins = matches!(&read, Ok(read) if matches!(read.facts, Facts::EpochBegun(_)));
+        if home != place.partition && !begins {
             let key = record.key.escape_ascii();
             self.check
                 .differ(|| format!("{place} is of {key}, whose partition is {home}"));
         }
-        match decode(&record.key, &record.payload) {
-            Ok((_, facts)) => self.facts += count(&facts),
+        match read {
+            Ok(read) => self.facts += count(&read.facts),
             Err(why) => self
                 .check
                 .differ(|| format!("{place} can't be read: {why}")),
@@ -118,6 +121,7 @@ fn count(facts: &Facts) -> u64 {
         Facts::Returns(facts) => facts.len(),
         Facts::Benchmarks(values) => values.len(),
         Facts::Alerts(_, facts) => facts.len(),
+        Facts::EpochBegun(_) => 1,
     };
     count as u64
 }
@@ -129,6 +133,7 @@ mod tests {
 
     use qipp_api::facts::{Meta, encode};
     use qipp_domain::reference::{Organisation, ReferenceFact};
+    use qipp_domain::tenure::{EPOCH_KEY, Tenure};
     use qipp_eventlog::{MemoryLog, NewRecord, SystemClock};
 
     async fn log_of(payloads: &[&[u8]]) -> MemoryLog {
@@ -175,6 +180,26 @@ mod tests {
             "{}",
             check.summary
         );
+    }
+
+    #[tokio::test]
+    async fn a_writer_begins_in_every_partition() {
+        let log = MemoryLog::new(Layout::default(), Arc::new(SystemClock));
+        let begun = Facts::EpochBegun(Tenure {
+            epoch: 1,
+            holder: "a".into(),
+        });
+        for partition in 0..log.layout().partitions(Topic::Alerts) {
+            let record = NewRecord {
+                key: EPOCH_KEY.into(),
+                payload: encode(&begun, Meta::default()),
+            };
+            log.append(Topic::Alerts, partition, vec![record])
+                .await
+                .unwrap();
+        }
+        let check = check(&log).await.unwrap();
+        assert_eq!((check.checked, check.differences), (8, 0));
     }
 
     #[tokio::test]

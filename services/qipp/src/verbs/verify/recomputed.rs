@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use qipp_domain::alert::{AlertFact, Finding, Transition};
 use qipp_domain::nation::{Facts, Nation};
+use qipp_domain::tenure::Tenures;
 use qipp_eventlog::{EventLog, Position, Record, Topic};
+use qipp_projection::lane_of;
 use qipp_rules::recompute;
 
 use super::{Check, grouped, on};
@@ -17,6 +19,7 @@ const PAGE: usize = 64;
 
 pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Check, Failure> {
     let mut check = Check::new("alerts");
+    let mut tenures = Tenures::default();
     let head = log.head();
     let ends: Vec<(u16, u64)> = (0..log.layout().partitions(Topic::Alerts))
         .map(|p| (p, head.next(Topic::Alerts, p)))
@@ -34,10 +37,10 @@ pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Ch
             let Some(last) = page.last() else { break };
             from = last.position.offset + 1;
             bar.inc(page.len() as u64);
-            check = on(nation, move |nation| {
+            (check, tenures) = on(nation, move |nation| {
                 page.iter()
-                    .for_each(|record| check_record(record, nation, &mut check));
-                check
+                    .for_each(|record| check_record(record, nation, &mut tenures, &mut check));
+                (check, tenures)
             })
             .await?;
         }
@@ -52,10 +55,21 @@ pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Ch
     Ok(check)
 }
 
-fn check_record(record: &Record, nation: &Nation, check: &mut Check) {
+/// Records come in the order of their lane.
+fn check_record(record: &Record, nation: &Nation, tenures: &mut Tenures, check: &mut Check) {
     // What can't be read was reported before.
-    let Ok((_, Facts::Alerts(_, facts))) = decode(&record.key, &record.payload) else {
+    let Ok(read) = decode(&record.key, &record.payload) else {
         return;
+    };
+    let lane = lane_of(record.position.topic, record.position.partition);
+    // Of a writer whose epoch was over the fold saw nothing.
+    if tenures.is_superseded(lane, read.epoch) {
+        return;
+    }
+    let facts = match read.facts {
+        Facts::Alerts(_, facts) => facts,
+        Facts::EpochBegun(tenure) => return tenures.begin(lane, tenure),
+        _ => return,
     };
     for fact in facts {
         if let AlertFact::Evaluated {
