@@ -365,7 +365,7 @@ where
     running.try_for_each(|()| std::future::ready(Ok(()))).await
 }
 
-/// Records of one partition from an offset on, below another one. Empty when there are none.
+/// Records of one partition from an offset on, below another one that the log has reached. Empty when there are none.
 async fn page(
     log: &dyn EventLog,
     (topic, partition): (Topic, u16),
@@ -376,6 +376,11 @@ async fn page(
         return Ok(Vec::new());
     }
     let mut records = log.read(topic, partition, from, PAGE_RECORDS).await?;
+    if records.is_empty() {
+        // Below `until` there is a record, so this process has not heard of it yet. A tail waits for it.
+        let arrived = log.tail(topic, partition, from).next().await;
+        records = arrived.unwrap_or(Err(LogError::Closed))?;
+    }
     records.retain(|record| record.position.offset < until);
     Ok(records)
 }

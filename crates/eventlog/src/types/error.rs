@@ -108,6 +108,7 @@ pub enum LogError {
         wanted: String,
         /// What it is.
         found: String,
+    },
     /// A record can't be written where it stands in another log.
     #[error("the record {position} can't keep its place here: {what}")]
     CopyMismatch {

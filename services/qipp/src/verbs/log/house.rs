@@ -64,11 +64,7 @@ impl House {
     }
 
     /// Compares all that the target holds, before anything is written to it.
-    async fn compare(
-        &self,
-        copying: &mut Copying<'_>,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
+    async fn compare(&self, copying: &mut Copying<'_>, progress: &Progress) -> Result<(), Failure> {
         let held = copying.held().clone();
         if held.is_empty() {
             return Ok(());

@@ -11,7 +11,7 @@ use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, is_
 
 use crate::exit::{DIFFERENT, FAILED, Failure, REFUSED, UNAVAILABLE, USAGE};
 use crate::keys;
-use crate::serve::{UNFINISHED, with_code};
+use crate::log::{UNFINISHED, with_code};
 use crate::verbs::verify::{Opened, open};
 
 /// Where a log is.
@@ -200,13 +200,15 @@ async fn kafka(
 }
 
 #[cfg(not(feature = "kafka"))]
+#[allow(clippy::unused_async, reason = "the form of the one that is built in")]
 async fn kafka(
     url: &str,
     _make: Option<Layout>,
     _topics: Topics,
 ) -> Result<Arc<EmbeddedLog>, Failure> {
-    let what =
-        format!("this build can't reach {url}: build it with the feature `kafka`, or name a folder");
+    let what = format!(
+        "this build can't reach {url}: build it with the feature `kafka`, or name a folder"
+    );
     Err(Failure::new(USAGE, what))
 }
 
