@@ -162,7 +162,8 @@ impl CopyError {
 
 /// Copies a log into another one, as the module says.
 ///
-/// The source may be written to meanwhile; the target must not. The future may be dropped at any time.
+/// The source may be written to meanwhile; the target must not. The future may be dropped at any time. Whether it failed or was dropped: close the
+/// target before copying again, because appends that were under way may still be written.
 ///
 /// # Errors
 /// [`CopyError`]; what was copied until then stays.

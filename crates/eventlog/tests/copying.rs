@@ -109,15 +109,15 @@ async fn copied(source: &dyn EventLog, target: &dyn CopyTarget) -> Result<Copied
 
 /// A target that fails at the append of this number, before or after it has written, and counts what it takes.
 #[derive(Debug)]
-struct Failing<Log> {
-    log: Log,
+struct Failing {
+    log: Arc<dyn CopyTarget>,
     appends: AtomicU64,
     fails_at: u64,
     after_writing: bool,
 }
 
-impl<Log> Failing<Log> {
-    fn at(log: Log, fails_at: u64, after_writing: bool) -> Failing<Log> {
+impl Failing {
+    fn at(log: Arc<dyn CopyTarget>, fails_at: u64, after_writing: bool) -> Failing {
         Failing {
             log,
             appends: AtomicU64::new(0),
@@ -128,7 +128,7 @@ impl<Log> Failing<Log> {
 }
 
 #[async_trait]
-impl<Log: EventLog> EventLog for Failing<Log> {
+impl EventLog for Failing {
     fn layout(&self) -> Layout {
         self.log.layout()
     }
@@ -167,7 +167,7 @@ impl<Log: EventLog> EventLog for Failing<Log> {
 }
 
 #[async_trait]
-impl<Log: CopyTarget> CopyTarget for Failing<Log> {
+impl CopyTarget for Failing {
     async fn append_at(
         &self,
         topic: Topic,
@@ -304,40 +304,48 @@ async fn records_that_cannot_stand_where_they_should_are_refused_and_leave_nothi
     }
 }
 
-/// Copies with a failure at every append in turn, until none fails any more.
-async fn resumed_after_every_break(source: &dyn EventLog, target: impl CopyTarget, after: bool) {
+/// Copies with failures until there are no more appends to fail at. In between, a log in a folder is opened again, as by another process.
+async fn resumed_after_every_break(
+    source: &dyn EventLog,
+    folder: Option<&Path>,
+    after_writing: bool,
+) {
     let digest = copied(source, &memory()).await.unwrap().digest;
-    let mut target = Failing::at(target, 0, after);
+    let mut log: Arc<dyn CopyTarget> = Arc::new(memory());
     for round in 0.. {
+        if let Some(folder) = folder {
+            log = Arc::new(embedded(folder));
+        }
         // Two rounds of three get further.
-        target.appends.store(0, Ordering::SeqCst);
-        target.fails_at = round % 3;
-        let progress = Progress::default();
-        let options = CopyOptions::default();
-        match copy(source, &target, &options, &progress).await {
+        let target = Failing::at(Arc::clone(&log), round % 3, after_writing);
+        let done = copied(source, &target).await;
+        let reached = everything(&target).await;
+        if folder.is_some() {
+            target.close().await;
+        }
+        match done {
             Ok(done) => {
                 assert_eq!(done.digest, digest);
+                assert_eq!(reached, everything(source).await);
                 assert!(round > 5, "it did fail: {round}");
-                break;
+                return;
             }
             Err(CopyError::Target(LogError::Io { .. })) => {}
             Err(other) => panic!("{other}"),
         }
     }
-    assert_eq!(everything(&target).await, everything(source).await);
 }
 
 #[tokio::test]
 async fn a_copy_that_fails_at_any_append_goes_on_from_there() {
     for gaps in [None, Some(5)] {
-        let given = Given::with_records(gaps, 90).await;
+        let source = Arc::new(Given::with_records(gaps, 90).await.log);
+        // In small pages, so that it takes many appends.
+        let source = Failing::at(source, u64::MAX, false);
         for after_writing in [false, true] {
-            let source = memory();
-            copied(&given.log, &source).await.unwrap();
-            let small = Failing::at(source, u64::MAX, false);
-            resumed_after_every_break(&small, memory(), after_writing).await;
+            resumed_after_every_break(&source, None, after_writing).await;
             let folder = TempDir::new().unwrap();
-            resumed_after_every_break(&small, embedded(folder.path()), after_writing).await;
+            resumed_after_every_break(&source, Some(folder.path()), after_writing).await;
         }
     }
 }

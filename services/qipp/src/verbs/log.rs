@@ -14,8 +14,8 @@ use qipp_eventlog::{Clock as _, LogError, Lost, Record, Survey, SystemClock, sur
 use serde_json::json;
 
 use crate::exit::{self, DIFFERENT, Failure, NOT_FOUND, Outcome, UNAVAILABLE};
-use crate::log::{has_log, with_code};
 use crate::output::line;
+use crate::serve::{has_log, with_code};
 use crate::verbs::backup::file::Writing;
 
 const HELP: &str = "\
