@@ -22,9 +22,11 @@
 //! | `memory.rs` | the adapter for tests and for replaying history |
 //! | `embedded/` | the adapter for one machine |
 //! | `kafka/` | the adapter for many machines (feature `kafka`) |
+//! | `copy.rs`, `copy/` | a log copied into another one, and the proof that both are equal |
 //! | `conformance/` | the contract, as executable checks |
 
 pub mod conformance;
+pub mod copy;
 mod embedded;
 mod follow;
 #[cfg(feature = "kafka")]
@@ -34,6 +36,7 @@ mod memory;
 mod observer;
 mod types;
 
+pub use copy::CopyTarget;
 pub use embedded::{
     EmbeddedConfig, EmbeddedLog, GROWTH_BYTES, Lost, Restoring, Survey, is_log, stored, survey,
 };

@@ -3,10 +3,10 @@
 //! It can be told to leave gaps between offsets, so that consumers prove they never assume that there are none.
 
 use crate::follow::{BATCH_BYTES, BATCH_RECORDS, Heads, follow, refused};
-use crate::types::record::check_limits;
+use crate::types::record::{check_follows, check_kept, check_limits};
 use crate::{
-    Appended, Clock, Cut, EventLog, Layout, LogError, NewRecord, Position, Record, RecordStream,
-    Topic,
+    Appended, Clock, CopyTarget, Cut, EventLog, Layout, LogError, NewRecord, Position, Record,
+    RecordStream, Topic,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -103,12 +103,14 @@ impl Inner {
 }
 
 impl Partition {
+    /// The offset after the last record.
+    fn end(&self) -> u64 {
+        let last = self.records.last();
+        last.map_or(0, |last| last.position.offset + 1)
+    }
+
     fn next_offset(&mut self) -> u64 {
-        let next = self
-            .records
-            .last()
-            .map_or(0, |last| last.position.offset + 1);
-        next + self.gaps.as_mut().map_or(0, gap)
+        self.end() + self.gaps.as_mut().map_or(0, gap)
     }
 }
 
@@ -209,6 +211,33 @@ impl EventLog for MemoryLog {
 
     async fn close(&self) {
         self.inner.close();
+    }
+}
+
+#[async_trait]
+impl CopyTarget for MemoryLog {
+    async fn append_at(
+        &self,
+        topic: Topic,
+        partition: u16,
+        records: Vec<Record>,
+    ) -> Result<(), LogError> {
+        self.layout.check(topic, partition)?;
+        check_kept((topic, partition), &records)?;
+        let (Some(mut stored), Some(first)) =
+            (self.inner.partition(topic, partition), records.first())
+        else {
+            return Ok(());
+        };
+        if stored.closed {
+            return Err(LogError::Closed);
+        }
+        let earlier_ms = stored.records.last().map_or(i64::MIN, |last| last.time_ms);
+        check_follows(first, stored.end(), earlier_ms)?;
+        stored.records.extend(records);
+        let end = stored.end();
+        self.inner.heads.publish(topic, partition, end);
+        Ok(())
     }
 }
 

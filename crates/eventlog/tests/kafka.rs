@@ -4,6 +4,8 @@
 mod brokers;
 #[path = "kafka/failures.rs"]
 mod failures;
+#[path = "kafka/moving.rs"]
+mod moving;
 #[path = "kafka/several.rs"]
 mod several;
 #[path = "kafka/topics.rs"]

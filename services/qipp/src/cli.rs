@@ -92,7 +92,7 @@ enum Verb {
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
     Backup(verbs::backup::BackupArgs),
-    /// Look at a log that no service has open, and save what is whole of a damaged one.
+    /// Copy a log into another one; look at a log that no service has open, and save what is whole of a damaged one.
     Log(verbs::log::LogArgs),
     /// Make a data directory from a back-up, as the log stood at its end, at a cut or at a time.
     Restore(verbs::restore::RestoreArgs),

@@ -41,6 +41,7 @@ async fn embedded(
 ) -> anyhow::Result<Arc<dyn EventLog>> {
     let path = config.data_dir.join("log");
     has_log(&config.data_dir)?;
+    refuse_unfinished(&path)?;
     keys::private_folder(&config.data_dir)?;
     let embedded = EmbeddedConfig {
         layout: layout(config),
@@ -155,6 +156,21 @@ pub(crate) fn check(config: &ServeConfig) -> Result<(), String> {
             .map_err(|error| with_code(&error).to_string()),
         _ => Ok(()),
     }
+}
+
+/// A file in the folder of a log that `qipp log copy` is not done with.
+pub(crate) const UNFINISHED: &str = "copying";
+
+/// Refuses a log that holds a part of another one: a house that wrote to it would make a nation of its own.
+fn refuse_unfinished(log: &Path) -> anyhow::Result<()> {
+    let unfinished = log.join(UNFINISHED);
+    anyhow::ensure!(
+        !unfinished.exists(),
+        "a copy into {} was begun and is not finished: run the same `qipp log copy` again, which goes on from there. To serve what is there all the same, remove the file {}",
+        log.display(),
+        unfinished.display()
+    );
+    Ok(())
 }
 
 /// The sentence, and the code that never changes, as refusals of calls have it.

@@ -11,5 +11,6 @@ mod disk;
 mod house;
 mod keeping;
 mod kills;
+mod moving;
 mod projection;
 mod stopping;

@@ -1,5 +1,6 @@
 //! How an embedded log is set up. Plain data; what cannot work is refused when the log is opened.
 
+use crate::embedded::cutter::FrameLimits;
 use crate::embedded::frame::MAX_FRAME_RECORDS;
 use crate::embedded::keys::PIECE_BYTES;
 use crate::{Clock, Layout, LogError, Observer, SystemClock};
@@ -49,6 +50,14 @@ impl Default for EmbeddedConfig {
 }
 
 impl EmbeddedConfig {
+    /// When a frame is full.
+    pub(super) fn frames(&self) -> FrameLimits {
+        FrameLimits {
+            records: self.max_frame_records,
+            bytes: self.max_frame_bytes,
+        }
+    }
+
     /// Refuses a configuration that cannot work.
     pub(super) fn check(&self) -> Result<(), LogError> {
         let rules = [

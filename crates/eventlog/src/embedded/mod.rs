@@ -15,18 +15,19 @@
 //! <directory>/ends    where every partition ended after the last sync, so that a lost tail is noticed
 //! ```
 //!
-//! What is in the tree: `keys.rs`. What is in a frame: `frame.rs`. How it gets there: `writer.rs`. What is relied on in sled,
+//! What is in the tree: `keys.rs`. What is in a frame: `frame.rs`. How it gets there: `cutter.rs`, `writer.rs`. What is relied on in sled,
 //! and what not: `store.rs`. What is checked on opening: `verify.rs`, `mark.rs`. What can
 //! be had of a damaged log: `survey.rs`; of a back-up: `restore.rs`.
 //!
 //! # Invariants
 //!
 //! * A frame and the end of its partition are written in one batch: there is never one without the other.
-//! * Frames of a partition are numbered without gaps. Offsets strictly increase; this version leaves no gaps, but a
-//!   reader of the format must allow for them between frames.
+//! * Frames of a partition are numbered without gaps. Offsets strictly increase; what is appended
+//!   leaves no gaps, but what was restored or copied may have some, between frames.
 //! * A head is published after the sync and before the acknowledgement, and readers stay below it.
 
 mod config;
+mod cutter;
 mod frame;
 mod keys;
 mod mark;
@@ -47,15 +48,17 @@ pub use restore::Restoring;
 pub use survey::{Lost, Survey, survey};
 
 use crate::follow::{BATCH_RECORDS, Heads, follow, refused};
-use crate::types::record::check_limits;
-use crate::{Appended, Cut, EventLog, Layout, LogError, NewRecord, Record, RecordStream, Topic};
+use crate::types::record::{check_kept, check_limits};
+use crate::{
+    Appended, CopyTarget, Cut, EventLog, Layout, LogError, NewRecord, Record, RecordStream, Topic,
+};
 use async_trait::async_trait;
 use mark::Mark;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use writer::{Limits, Request, Writer};
+use writer::{Limits, Request, Wanted, Writer};
 
 /// What a record takes of the queue besides its bytes, so that very many empty records are bounded too.
 const QUEUE_OVERHEAD: usize = 64;
@@ -120,6 +123,7 @@ impl EmbeddedLog {
         let mark = Mark::begin(path.as_ref(), config.layout, &ends)?;
         let start = ends.iter().map(|(place, end)| (*place, end.next)).collect();
         let store = Arc::new(store);
+        let frames = config.frames();
         let shared = Arc::new(Shared {
             layout: config.layout,
             heads: Arc::new(Heads::new(config.layout, &start)),
@@ -131,8 +135,7 @@ impl EmbeddedLog {
             clock: config.clock,
             observer: config.observer,
             limits: Limits {
-                frame_records: config.max_frame_records,
-                frame_bytes: config.max_frame_bytes,
+                frames,
                 min_free_bytes: config.min_free_bytes,
             },
             ends,
@@ -156,6 +159,34 @@ impl EmbeddedLog {
             room: Arc::new(Semaphore::new(config.queue_bytes)),
             room_bytes: config.queue_bytes,
             released,
+        })
+    }
+
+    /// Hands records of so many bytes to the writer, and waits until they are durable.
+    async fn write(
+        &self,
+        place: (Topic, u16),
+        bytes: usize,
+        records: Wanted,
+    ) -> Result<Vec<Appended>, LogError> {
+        let bytes = bytes + records.len() * QUEUE_OVERHEAD;
+        let share = u32::try_from(self.room_bytes.min(bytes))
+            .expect("queue_bytes is checked to be at most 1 GiB");
+        let room = Arc::clone(&self.room).acquire_many_owned(share).await;
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            place,
+            records,
+            bytes,
+            answer,
+            _room: room.map_err(|_| LogError::Closed)?,
+        };
+        self.enqueue(request).await?;
+        answered.await.unwrap_or_else(|_| {
+            Err(LogError::Io {
+                doing: "answer an append",
+                cause: "its writer ended".into(),
+            })
         })
     }
 
@@ -229,28 +260,9 @@ impl EventLog for EmbeddedLog {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let bytes = records
-            .iter()
-            .map(|record| record.size() + QUEUE_OVERHEAD)
-            .sum();
-        let share = u32::try_from(self.room_bytes.min(bytes))
-            .expect("queue_bytes is checked to be at most 1 GiB");
-        let room = Arc::clone(&self.room).acquire_many_owned(share).await;
-        let (answer, answered) = oneshot::channel();
-        let request = Request {
-            place: (topic, partition),
-            records,
-            bytes,
-            answer,
-            _room: room.map_err(|_| LogError::Closed)?,
-        };
-        self.enqueue(request).await?;
-        answered.await.unwrap_or_else(|_| {
-            Err(LogError::Io {
-                doing: "answer an append",
-                cause: "its writer ended".into(),
-            })
-        })
+        let bytes = records.iter().map(NewRecord::size).sum();
+        self.write((topic, partition), bytes, Wanted::New(records))
+            .await
     }
 
     fn head(&self) -> Cut {
@@ -297,5 +309,24 @@ impl EventLog for EmbeddedLog {
         drop(sender);
         let mut released = self.released.clone();
         while released.changed().await.is_ok() {}
+    }
+}
+
+#[async_trait]
+impl CopyTarget for EmbeddedLog {
+    async fn append_at(
+        &self,
+        topic: Topic,
+        partition: u16,
+        records: Vec<Record>,
+    ) -> Result<(), LogError> {
+        self.shared.layout.check(topic, partition)?;
+        check_kept((topic, partition), &records)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let bytes = records.iter().map(Record::size).sum();
+        let written = self.write((topic, partition), bytes, Wanted::Kept(records));
+        written.await.map(|_| ())
     }
 }

@@ -1,14 +1,14 @@
 //! Writing a log anew from records that were exported: positions, times and bytes as they were.
 //!
-//! The one place where a position is not the log's own choice. So it writes into an empty directory only, and takes nothing that a log could
-//! not have held: offsets increase and time does not decrease within a partition. Gaps stay gaps.
+//! Here, as in [`append_at`](crate::CopyTarget::append_at), a position is not the log's own choice. So it writes into an empty directory only, and
+//! takes nothing that a log could not have held: offsets increase and time does not decrease within a partition. Gaps stay gaps.
 
-use crate::embedded::frame::{FrameBuilder, FrameHeader, RECORD_OVERHEAD};
+use crate::embedded::cutter::Cutter;
 use crate::embedded::keys::End;
-use crate::embedded::store::{Store, damaged, insert_ends, seal};
+use crate::embedded::store::{Store, damaged};
 use crate::embedded::verify::{Ends, verify};
-use crate::types::record::check_limits;
-use crate::{Cut, EmbeddedConfig, Layout, LogError, NewRecord, Record};
+use crate::types::record::check_size;
+use crate::{Cut, EmbeddedConfig, Layout, LogError, Record};
 use std::path::Path;
 
 /// A log that is being written anew. Without [`finish`](Restoring::finish) it is of no use.
@@ -50,50 +50,22 @@ impl Restoring {
     /// # Errors
     /// [`LogError::Corrupt`] for records that no log can have held; what was added before stays, and nothing of these.
     pub fn add(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let mut batch = sled::Batch::default();
-        let mut ends = self.ends.clone();
-        let mut open: Option<FrameBuilder> = None;
+        let mut cutter = Cutter::new(self.limits.frames(), &self.ends);
         for record in records {
-            let new = NewRecord {
-                key: record.key.clone(),
-                payload: record.payload.clone(),
-            };
-            check_limits(std::slice::from_ref(&new))?;
             let at = record.position;
             self.layout.check(at.topic, at.partition)?;
-            let follows = open.as_ref().is_some_and(|frame| {
-                let header = frame.header();
-                (header.base.topic, header.base.partition, frame.next())
-                    == (at.topic, at.partition, at.offset)
-                    && header.time_ms == record.time_ms
-                    && frame.count() < self.limits.max_frame_records
-                    && frame.bytes() + new.size() + RECORD_OVERHEAD <= self.limits.max_frame_bytes
-            });
-            if !follows {
-                if let Some(frame) = open.take() {
-                    seal(&mut batch, &mut ends, &frame);
-                }
-                let end = ends[&(at.topic, at.partition)];
-                if at.offset < end.next || record.time_ms < end.time_ms {
+            check_size(&record.key, &record.payload)?;
+            cutter.keep(record).map_err(|error| match error {
+                LogError::CopyMismatch { position, .. } => {
                     let what = "a record stands before the one that it follows";
-                    return Err(damaged(what, Some(at)));
+                    damaged(what, Some(position))
                 }
-                open = Some(FrameBuilder::new(FrameHeader {
-                    sequence: end.sequence,
-                    base: at,
-                    time_ms: record.time_ms,
-                }));
-            }
-            if let Some(frame) = &mut open {
-                frame.push(&new);
-            }
+                other => other,
+            })?;
         }
-        if let Some(frame) = open {
-            seal(&mut batch, &mut ends, &frame);
-        }
-        insert_ends(&mut batch, &ends);
-        self.store.persist(batch)?;
-        self.ends = ends;
+        let sealed = cutter.finish();
+        self.store.persist(sealed.batch)?;
+        self.ends.extend(sealed.ends);
         Ok(())
     }
 

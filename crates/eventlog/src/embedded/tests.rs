@@ -4,7 +4,7 @@ use crate::embedded::keys::{End, FORMAT_KEY, Format, PieceKey};
 use crate::embedded::store::{self, Medium, Store};
 use crate::embedded::survey::copy_folder;
 use crate::embedded::verify::verify;
-use crate::embedded::writer::{Limits, Request, Writer};
+use crate::embedded::writer::{Limits, Request, Wanted, Writer};
 use crate::follow::Heads;
 use crate::{
     Appended, Batch, EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, Lost,
@@ -426,8 +426,7 @@ fn writer_on(directory: &TempDir) -> (Writer<Disk>, Disk) {
         clock: Arc::new(ManualClock::new(1000)),
         observer: Arc::new(()),
         limits: Limits {
-            frame_records: 256,
-            frame_bytes: 60_000,
+            frames: config().frames(),
             min_free_bytes: 1 << 20,
         },
         ends: verify(&disk.store, LAYOUT).unwrap(),
@@ -445,7 +444,7 @@ fn group(appends: u16) -> (Vec<Request>, Answers) {
         let (answer, answered) = oneshot::channel();
         let request = Request {
             place: (TOPIC, number % 2),
-            records: vec![record(b"fact")],
+            records: Wanted::New(vec![record(b"fact")]),
             bytes: 7,
             answer,
             _room: Arc::clone(&room).try_acquire_owned().unwrap(),

@@ -8,14 +8,12 @@
 //! thread never awaits, never reads back, and outlives every failure until the log is closed: after a failed write it
 //! refuses, because what the disk holds is then in doubt until the store is opened again.
 
-use crate::embedded::frame::{FrameBuilder, FrameHeader, RECORD_OVERHEAD};
-use crate::embedded::keys::End;
+use crate::embedded::cutter::{Cutter, FrameLimits, Sealed};
 use crate::embedded::mark::Mark;
-use crate::embedded::store::{self, Medium, insert_ends};
+use crate::embedded::store::Medium;
 use crate::embedded::verify::Ends;
 use crate::follow::Heads;
-use crate::{Appended, Batch, Clock, LogError, NewRecord, Observer, Position, Topic};
-use std::collections::BTreeMap;
+use crate::{Appended, Batch, Clock, LogError, NewRecord, Observer, Record, Topic};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -29,18 +27,35 @@ const ROOM_FACTOR: u64 = 5;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) place: (Topic, u16),
-    pub(crate) records: Vec<NewRecord>,
+    pub(crate) records: Wanted,
     pub(crate) bytes: usize,
     pub(crate) answer: oneshot::Sender<Result<Vec<Appended>, LogError>>,
     /// The request's share of the queue's bytes, given back with the answer.
     pub(crate) _room: OwnedSemaphorePermit,
 }
 
+/// What an append wants written.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// Records that get their places and times here.
+    New(Vec<NewRecord>),
+    /// Records that keep theirs. They follow on each other; whether they follow on what is there, the writer sees.
+    Kept(Vec<Record>),
+}
+
+impl Wanted {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Wanted::New(records) => records.len(),
+            Wanted::Kept(records) => records.len(),
+        }
+    }
+}
+
 /// How frames are cut, and when the disk counts as full.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) frame_records: usize,
-    pub(crate) frame_bytes: usize,
+    pub(crate) frames: FrameLimits,
     pub(crate) min_free_bytes: u64,
 }
 
@@ -58,12 +73,8 @@ pub(crate) struct Writer<M> {
     pub(crate) poisoned: Option<LogError>,
 }
 
-/// What a group becomes, before anything is written.
-struct Plan {
-    batch: sled::Batch,
-    ends: Ends,
-    receipts: Vec<Vec<Appended>>,
-}
+/// What one append is answered.
+type Answer = Result<Vec<Appended>, LogError>;
 
 impl<M: Medium> Writer<M> {
     /// Writes until there is no sender any more and the queue is empty.
@@ -77,10 +88,13 @@ impl<M: Medium> Writer<M> {
     /// Writes one group and answers all of it.
     pub(crate) fn serve(&mut self, group: Vec<Request>) {
         match self.commit(&group) {
-            Ok(receipts) => {
-                for (request, receipts) in group.into_iter().zip(receipts) {
+            Ok(answers) => {
+                for (request, answer) in group.into_iter().zip(answers) {
+                    if let Err(error) = &answer {
+                        self.observer.refused(1, error);
+                    }
                     // A caller that has gone away does not want to know.
-                    let _ = request.answer.send(Ok(receipts));
+                    let _ = request.answer.send(answer);
                 }
             }
             Err(error) => {
@@ -92,14 +106,18 @@ impl<M: Medium> Writer<M> {
         }
     }
 
-    fn commit(&mut self, group: &[Request]) -> Result<Vec<Vec<Appended>>, LogError> {
+    /// Answers for each append of the group, or why none of it was written.
+    fn commit(&mut self, group: &[Request]) -> Result<Vec<Answer>, LogError> {
         if let Some(poisoned) = &self.poisoned {
             return Err(poisoned.clone());
         }
         self.check_room(group)?;
-        let plan = self.plan(group);
+        let (sealed, answers) = self.plan(group);
+        if sealed.ends.is_empty() {
+            return Ok(answers);
+        }
         let started = Instant::now();
-        if let Err(error) = self.medium.write(plan.batch) {
+        if let Err(error) = self.medium.write(sealed.batch) {
             tracing::error!(%error, "writing to the log failed; it takes no more records until it is opened again");
             self.poisoned = Some(LogError::Poisoned {
                 cause: error.to_string(),
@@ -107,19 +125,23 @@ impl<M: Medium> Writer<M> {
             return Err(error);
         }
         if let Some(mark) = &mut self.mark {
-            mark.note(&plan.ends);
+            mark.note(&sealed.ends);
         }
+        let taken = || {
+            let answered = group.iter().zip(&answers);
+            answered.filter_map(|(request, answer)| answer.is_ok().then_some(request))
+        };
         self.observer.written(Batch {
-            appends: group.len(),
-            records: group.iter().map(|request| request.records.len()).sum(),
-            bytes: group.iter().map(|request| request.bytes).sum(),
+            appends: taken().count(),
+            records: taken().map(|request| request.records.len()).sum(),
+            bytes: taken().map(|request| request.bytes).sum(),
             took: started.elapsed(),
         });
-        for ((topic, partition), end) in plan.ends {
+        for ((topic, partition), end) in sealed.ends {
             self.heads.publish(topic, partition, end.next);
             self.ends.insert((topic, partition), end);
         }
-        Ok(plan.receipts)
+        Ok(answers)
     }
 
     /// Refuses a group while the disk is nearly full, before anything of it is written, so that the log needs nothing
@@ -141,23 +163,21 @@ impl<M: Medium> Writer<M> {
     }
 
     /// Decides every position, time and frame of a group.
-    fn plan(&self, group: &[Request]) -> Plan {
+    fn plan(&self, group: &[Request]) -> (Sealed, Vec<Answer>) {
         let now_ms = self.clock.now_ms();
-        let mut cutter = Cutter {
-            limits: self.limits,
-            now_ms,
-            known: &self.ends,
-            batch: sled::Batch::default(),
-            open: BTreeMap::new(),
-            ends: Ends::new(),
+        let mut cutter = Cutter::new(self.limits.frames, &self.ends);
+        let mut answer = |request: &Request| match &request.records {
+            Wanted::New(records) => {
+                let receipts = records.iter();
+                Ok(receipts
+                    .map(|record| cutter.push(request.place, now_ms, record))
+                    .collect())
+            }
+            // Only the first can be refused, so that a refused append leaves nothing.
+            Wanted::Kept(records) => records.iter().map(|record| cutter.keep(record)).collect(),
         };
-        let receipts = group.iter().map(|request| {
-            let place = request.place;
-            let records = request.records.iter();
-            records.map(|record| cutter.push(place, record)).collect()
-        });
-        let receipts = receipts.collect();
-        cutter.finish(receipts)
+        let answers = group.iter().map(&mut answer).collect();
+        (cutter.finish(), answers)
     }
 }
 
@@ -171,69 +191,4 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<Request> {
         group.push(next);
     }
     group
-}
-
-/// Cuts the records of a group into frames, one open frame per partition.
-struct Cutter<'a> {
-    limits: Limits,
-    now_ms: i64,
-    known: &'a Ends,
-    batch: sled::Batch,
-    open: BTreeMap<(Topic, u16), FrameBuilder>,
-    ends: Ends,
-}
-
-impl Cutter<'_> {
-    fn push(&mut self, place: (Topic, u16), record: &NewRecord) -> Appended {
-        let full = |frame: &FrameBuilder| {
-            frame.count() >= self.limits.frame_records
-                || frame.bytes() + record.size() + RECORD_OVERHEAD > self.limits.frame_bytes
-        };
-        if self.open.get(&place).is_some_and(full) {
-            self.seal(place);
-        }
-        let end = self.end(place);
-        let now_ms = self.now_ms;
-        let (topic, partition) = place;
-        let frame = self.open.entry(place).or_insert_with(|| {
-            FrameBuilder::new(FrameHeader {
-                sequence: end.sequence,
-                base: Position {
-                    topic,
-                    partition,
-                    offset: end.next,
-                },
-                time_ms: now_ms.max(end.time_ms),
-            })
-        });
-        Appended {
-            position: frame.push(record),
-            time_ms: frame.header().time_ms,
-        }
-    }
-
-    /// Where the partition ends, the frames sealed so far included.
-    fn end(&self, place: (Topic, u16)) -> End {
-        let end = self.ends.get(&place).or_else(|| self.known.get(&place));
-        end.copied().unwrap_or(End::START)
-    }
-
-    fn seal(&mut self, place: (Topic, u16)) {
-        if let Some(frame) = self.open.remove(&place) {
-            store::seal(&mut self.batch, &mut self.ends, &frame);
-        }
-    }
-
-    fn finish(mut self, receipts: Vec<Vec<Appended>>) -> Plan {
-        let open: Vec<_> = self.open.keys().copied().collect();
-        for place in open {
-            self.seal(place);
-        }
-        insert_ends(&mut self.batch, &self.ends);
-        Plan {
-            batch: self.batch,
-            ends: self.ends,
-            receipts,
-        }
-    }
 }

@@ -35,9 +35,10 @@ mod writer;
 pub use config::KafkaConfig;
 
 use crate::follow::{BATCH_RECORDS, Heads, follow, refused};
-use crate::types::record::check_limits;
+use crate::types::record::{check_follows, check_kept, check_limits};
 use crate::{
-    Appended, Batch, Cut, EventLog, Layout, LogError, NewRecord, Record, RecordStream, Topic,
+    Appended, Batch, CopyTarget, Cut, EventLog, Layout, LogError, NewRecord, Record, RecordStream,
+    Topic,
 };
 use async_trait::async_trait;
 use client::LastSaid;
@@ -368,6 +369,73 @@ impl EventLog for KafkaLog {
             tracing::error!(%error, "closing the log");
         }
     }
+}
+
+#[async_trait]
+impl CopyTarget for KafkaLog {
+    async fn append_at(
+        &self,
+        topic: Topic,
+        partition: u16,
+        records: Vec<Record>,
+    ) -> Result<(), LogError> {
+        self.layout().check(topic, partition)?;
+        check_kept((topic, partition), &records)?;
+        let closed = self.appending.read().await;
+        if *closed {
+            return Err(LogError::Closed);
+        }
+        let Some(first) = records.first() else {
+            return Ok(());
+        };
+        let mut next = self.shared.heads.next(topic, partition);
+        if first.position.offset != next {
+            next = self.find_head().await?.next(topic, partition);
+        }
+        check_follows(first, next, i64::MIN)?;
+        refuse_gaps(&records, next)?;
+        let times: Vec<i64> = records.iter().map(|record| record.time_ms).collect();
+        let new = records.iter().map(|record| NewRecord {
+            key: record.key.clone(),
+            payload: record.payload.clone(),
+        });
+        let new: Vec<NewRecord> = new.collect();
+        let place = Place { topic, partition };
+        let receipts = self.write(place, &new, Some(&times)).await?;
+        // Too late to refuse it, but not to tell.
+        let strayed = receipts.iter().zip(&records).find(|(receipt, record)| {
+            (receipt.position, receipt.time_ms) != (record.position, record.time_ms)
+        });
+        let Some((receipt, Record { position, .. })) = strayed else {
+            return Ok(());
+        };
+        let what = format!(
+            "it was written to {} with the time {}, because somebody else writes to the topic: stop whoever does, and copy into topics with another prefix",
+            receipt.position, receipt.time_ms
+        );
+        Err(LogError::CopyMismatch {
+            position: *position,
+            what,
+        })
+    }
+}
+
+/// Brokers number records themselves, one after the other.
+fn refuse_gaps(records: &[Record], next: u64) -> Result<(), LogError> {
+    let gap = records
+        .iter()
+        .zip(next..)
+        .find(|(record, offset)| record.position.offset != *offset);
+    let Some((Record { position, .. }, offset)) = gap else {
+        return Ok(());
+    };
+    let what = format!(
+        "the offsets from {offset} on are left out, and Kafka can't leave out any: a log with gaps, which comes of one that was damaged, can be copied into a folder only"
+    );
+    Err(LogError::CopyMismatch {
+        position: *position,
+        what,
+    })
 }
 
 impl Drop for KafkaLog {

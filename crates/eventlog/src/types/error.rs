@@ -109,6 +109,14 @@ pub enum LogError {
         /// What it is.
         found: String,
     },
+    /// A record can't be written where it stands in another log.
+    #[error("the record {position} can't keep its place here: {what}")]
+    CopyMismatch {
+        /// Where it stands.
+        position: Position,
+        /// Why it can't, and what to do.
+        what: String,
+    },
     /// A configuration that cannot work.
     #[error("the log cannot be opened with {what}: correct the configuration")]
     InvalidConfig {
@@ -160,6 +168,7 @@ impl LogError {
             LogError::LayoutMismatch { .. } => "LOG_LAYOUT_MISMATCH",
             LogError::TopicMissing { .. } => "LOG_TOPIC_MISSING",
             LogError::TopicMismatch { .. } => "LOG_TOPIC_MISMATCH",
+            LogError::CopyMismatch { .. } => "LOG_COPY_MISMATCH",
             LogError::InvalidConfig { .. } => "LOG_INVALID_CONFIG",
             LogError::UnsupportedFormat { .. } => "LOG_UNSUPPORTED_FORMAT",
             LogError::Poisoned { .. } => "LOG_POISONED",

@@ -1,4 +1,8 @@
-//! `qipp log`: what a log that no service has open still holds, and saving it. Changes nothing in the folder.
+//! `qipp log`: what a log that no service has open still holds, and saving it, which changes nothing in the folder; and moving house, in `log/`.
+
+mod copy;
+mod house;
+mod place;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +19,7 @@ use crate::serve::{has_log, with_code};
 use crate::verbs::backup::file::Writing;
 
 const HELP: &str = "\
-For a log that does not open. Nothing in the folder is changed: the store is looked at in a copy beside it (so that as much room has to be \
+`check` and `export` are for a log that does not open; how a nation moves to another log: `qipp log copy --help`. Nothing in the folder is changed: the store is looked at in a copy beside it (so that as much room has to be \
 free), and its file is searched for every frame whose checksum holds. Exit code 0: all is whole; 7: something is lost, and named.
 
 Examples:
@@ -23,7 +27,7 @@ Examples:
   qipp log export --data-dir qipp-data --to whole.export
   qipp restore --from whole.export --data-dir mended";
 
-/// Look at a log that no service has open, and save what is whole of a damaged one.
+/// Copy a log into another one; look at a log that no service has open, and save what is whole of a damaged one.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct LogArgs {
@@ -43,6 +47,8 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
+    /// Move house: copy a log into another one, a folder or Kafka, and prove that both are equal.
+    Copy(copy::CopyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,14 +62,15 @@ struct Where {
 }
 
 pub(crate) async fn run(args: LogArgs) -> Outcome {
-    tokio::task::spawn_blocking(move || match args.verb {
-        Verb::Check(place) => {
+    let looking = match args.verb {
+        Verb::Copy(args) => return Box::pin(copy::run(args)).await,
+        Verb::Check(place) => tokio::task::spawn_blocking(move || {
             let found = look(&place.data_dir, |_| Ok(()))?;
             told(&place, &found)
-        }
-        Verb::Export { place, to } => export(&place, &to),
-    })
-    .await?
+        }),
+        Verb::Export { place, to } => tokio::task::spawn_blocking(move || export(&place, &to)),
+    };
+    looking.await?
 }
 
 fn look(

@@ -8,7 +8,7 @@ use clap::Args;
 use qipp_api::cut::{cut_from_proto, cut_to_log, time_from_text};
 use qipp_api::proto::events::v1::Cut as WireCut;
 use qipp_api::proto::log::v1::export_log_response::Part;
-use qipp_api::proto::log::v1::{ExportBatch, ExportLogResponse};
+use qipp_api::proto::log::v1::{ExportBatch, ExportBegin, ExportLogResponse};
 use qipp_eventlog::{
     Cut, EmbeddedConfig, EmbeddedLog, EventLog as _, Layout, Position, Record, Restoring, Topic,
 };
@@ -124,18 +124,13 @@ pub(crate) async fn run(args: RestoreArgs) -> Outcome {
 /// Reads the file twice: all of it to verify it, and again to write it.
 fn restore(from: &Path, data_dir: &Path, until: &Until) -> anyhow::Result<(u64, Layout)> {
     let summary = file::read(from, |_| Ok(()))?;
-    let held = cut_from_proto(&summary.begin.cut.clone().unwrap_or_default(), "cut");
-    let held = cut_to_log(&held.map_err(|problems| anyhow::anyhow!("{problems:?}"))?);
+    let held = cut(&summary.begin)?;
     if let Until::Cut(cut) = until
         && !held.includes(cut)
     {
         bail!("the cut lies beyond the end of the back-up; nothing was written");
     }
-    let partitions = |count: u32| u16::try_from(count).context("a layout that no log can have");
-    let layout = Layout {
-        returns: partitions(summary.begin.returns_partitions)?,
-        alerts: partitions(summary.begin.alerts_partitions)?,
-    };
+    let layout = layout(&summary.begin)?;
     // Made beside its place, so that what was broken off is never taken for a log.
     let (making, log) = (data_dir.join("log.restoring"), data_dir.join("log"));
     let made = write(from, &making, layout, until);
@@ -167,7 +162,24 @@ fn write(from: &Path, making: &Path, layout: Layout, until: &Until) -> anyhow::R
     Ok(count)
 }
 
-fn records(batch: ExportBatch) -> anyhow::Result<Vec<Record>> {
+/// How far an export goes.
+pub(crate) fn cut(begin: &ExportBegin) -> anyhow::Result<Cut> {
+    let cut = cut_from_proto(&begin.cut.clone().unwrap_or_default(), "cut");
+    let cut = cut.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    Ok(cut_to_log(&cut))
+}
+
+/// The layout that an export says.
+pub(crate) fn layout(begin: &ExportBegin) -> anyhow::Result<Layout> {
+    let partitions = |count: u32| u16::try_from(count).context("a layout that no log can have");
+    Ok(Layout {
+        returns: partitions(begin.returns_partitions)?,
+        alerts: partitions(begin.alerts_partitions)?,
+    })
+}
+
+/// The records of a part of an export.
+pub(crate) fn records(batch: ExportBatch) -> anyhow::Result<Vec<Record>> {
     let topic = Topic::from_name(&batch.topic)
         .with_context(|| format!("an unknown topic {}", batch.topic))?;
     let partition = u16::try_from(batch.partition).context("a partition that no log can have")?;

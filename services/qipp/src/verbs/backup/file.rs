@@ -23,7 +23,7 @@ const MAX_PART: usize = 64 << 20;
 
 /// Counts parts and records, and says what is not as it should be.
 #[derive(Debug, Default)]
-struct Whole {
+pub(crate) struct Whole {
     parts: u64,
     records: u64,
     begin: Option<ExportBegin>,
@@ -31,7 +31,9 @@ struct Whole {
 }
 
 impl Whole {
-    fn note(&mut self, part: &ExportLogResponse) -> anyhow::Result<()> {
+    /// # Errors
+    /// When the part is not the one that follows.
+    pub(crate) fn note(&mut self, part: &ExportLogResponse) -> anyhow::Result<()> {
         if part.sequence != self.parts {
             bail!(
                 "part {} is missing: part {} follows",
@@ -72,7 +74,9 @@ impl Whole {
         Ok(())
     }
 
-    fn finished(self) -> anyhow::Result<Summary> {
+    /// # Errors
+    /// When something is missing at the end.
+    pub(crate) fn finished(self) -> anyhow::Result<Summary> {
         match (self.begin, self.end) {
             (Some(begin), Some(end)) => Ok(Summary { begin, end }),
             _ => bail!(
