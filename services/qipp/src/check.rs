@@ -319,25 +319,12 @@ fn key_file(config: &ServeConfig, reference: Option<&Reference>, report: &mut Re
 fn services(config: &ServeConfig, report: &mut Report) {
     for service in Service::OF_LOG {
         let (name, peers) = (service.name(), config.peers.of(service));
-        match (config.serves(service), peers) {
-            (true, []) => {}
-            (true, _) => report.add(
-                Verdict::Warning,
-                format!("serve.peers.{name}: not used, because {name} is served here"),
-            ),
-            (false, []) if config.serves(Service::Gateway) => report.add(
-                Verdict::Warning,
-                format!("serve.peers.{name} is empty: calls for {name} will be refused, because it is not served here"),
-            ),
-            (false, []) => {}
-            (false, _) => report.add(
-                Verdict::Good,
-                format!("{name}: passed on to {}", peers.join(", ")),
-            ),
+        if !config.serves(service) && !peers.is_empty() {
+            let what = format!("{name}: passed on to {}", peers.join(", "));
+            report.add(Verdict::Good, what);
         }
     }
-    if config.log == LogKind::Embedded && config.opens_log() && !config.services.is_empty() {
-        let what = "serve.services: the embedded log is for one process, so that nobody can serve the others from it; many processes need --log kafka://…";
+    for what in config.surprises() {
         report.add(Verdict::Warning, what);
     }
 }

@@ -308,6 +308,33 @@ impl ServeConfig {
         Service::OF_LOG.iter().any(|service| self.serves(*service))
     }
 
+    /// What works, and surprises somebody with many processes.
+    pub(crate) fn surprises(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let is_shared = matches!(self.log, LogKind::Kafka(_)) || !self.services.is_empty();
+        if is_shared && self.principals.as_os_str().is_empty() {
+            found.push(format!(
+                "serve.principals is empty: this process takes the keys in {}, and other processes do not know them unless they are given the same file",
+                self.principals_file().display()
+            ));
+        }
+        if self.log == LogKind::Embedded && self.opens_log() && !self.services.is_empty() {
+            found.push("serve.services: the embedded log is for one process, so that nobody can serve the others from it; many processes need --log kafka://…".to_owned());
+        }
+        for service in Service::OF_LOG {
+            let (name, peers) = (service.name(), self.peers.of(service));
+            if self.serves(service) && !peers.is_empty() {
+                found.push(format!(
+                    "serve.peers.{name} is not used, because {name} is served here"
+                ));
+            }
+            if !self.serves(service) && peers.is_empty() && self.serves(Service::Gateway) {
+                found.push(format!("serve.peers.{name} is empty: calls for {name} will be refused, because it is not served here"));
+            }
+        }
+        found
+    }
+
     /// Where metrics and readiness are served.
     #[must_use]
     pub fn operations(&self) -> Option<SocketAddr> {
@@ -538,6 +565,19 @@ mod tests {
         assert!(!gateway.opens_log() && !gateway.serves(Service::Alerts));
         let two = load("[serve]\nservices = \"intake, alerts\"\n").unwrap();
         assert_eq!(two.services, [Service::Intake, Service::Alerts]);
+        // One process on one machine is no surprise; a part of it has keys that nobody else knows, and a log that nobody else opens.
+        assert_eq!(all.surprises(), Vec::<String>::new());
+        let surprises = two.surprises().join("\n");
+        assert!(
+            surprises.contains("serve.principals") && surprises.contains("embedded"),
+            "{surprises}"
+        );
+        assert!(
+            gateway
+                .surprises()
+                .iter()
+                .any(|what| what.contains("serve.peers.intake"))
+        );
         let wrong = load("[serve]\nservices = [\"intakes\"]\n").unwrap_err();
         assert!(
             wrong.contains("serve.services") && wrong.contains("registry"),

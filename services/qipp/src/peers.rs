@@ -5,6 +5,7 @@
 //! Never looks into a message; decides nothing; who calls was asked by the gate here, and is asked by the gate there again.
 
 mod body;
+mod connections;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use qipp_serving::{Caller, step, trace};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -32,6 +33,7 @@ use tracing::Instrument as _;
 
 use crate::config::{ServeConfig, Service};
 use crate::peers::body::{Answer, Sent};
+use crate::peers::connections::{Connections, Place};
 
 /// A call that was passed on once is not passed on again: two processes that name each other would do so for ever.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-qipp-passed-on");
@@ -78,7 +80,7 @@ struct Parts {
 
 struct Peer {
     url: String,
-    channel: Channel,
+    connections: Connections,
     seen: AtomicU8,
 }
 
@@ -152,7 +154,7 @@ impl Peer {
             .http2_adaptive_window(true);
         Ok(Self {
             url: url.to_owned(),
-            channel: endpoint.connect_lazy(),
+            connections: Connections::new(endpoint),
             seen: AtomicU8::new(Seen::NotAsked as u8),
         })
     }
@@ -178,7 +180,8 @@ impl Peer {
         let request = HealthCheckRequest {
             service: name.to_owned(),
         };
-        let mut client = HealthClient::new(self.channel.clone());
+        let (channel, _place) = self.connections.take();
+        let mut client = HealthClient::new(channel);
         let answer = tokio::time::timeout(CONNECT, client.check(request)).await;
         let seen = match answer {
             Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Seen::Serving,
@@ -263,16 +266,16 @@ impl Peers {
         for peer in self.in_turn() {
             let answer = parts.send(peer, &head, &sent, deadline);
             match answer.await {
-                Ok(response) if is_unavailable(&response) && sent.can_be_sent_again() => {
-                    answered = Some(response);
+                Ok((response, place)) if is_unavailable(&response) && sent.can_be_sent_again() => {
+                    answered = Some((response, place));
                 }
-                Ok(response) => return Ok(parts.answer(response, shape, id)),
+                Ok((response, place)) => return Ok(parts.answer(response, place, shape, id)),
                 Err(error) if sent.can_be_sent_again() && error.code == Code::Unavailable => {}
                 Err(error) => return Err(error),
             }
         }
         answered
-            .map(|response| parts.answer(response, shape, id))
+            .map(|(response, place)| parts.answer(response, place, shape, id))
             .ok_or_else(|| self.unreachable())
     }
 
@@ -310,16 +313,17 @@ impl Parts {
         head: &Head,
         sent: &Sent,
         deadline: Option<Instant>,
-    ) -> Result<http::Response<tonic::body::Body>, ApiError> {
+    ) -> Result<(http::Response<tonic::body::Body>, Place), ApiError> {
+        let (channel, place) = peer.connections.take();
         let step = step!("pass_on", qipp.service = self.service.name());
         let request = outgoing(head, sent.body(), deadline, &step);
-        let call = peer.channel.clone().oneshot(request).instrument(step);
+        let call = channel.oneshot(request).instrument(step);
         let answer = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, call).await,
             None => Ok(call.await),
         };
         match answer {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok((response, place)),
             // The channel looks at the deadline too.
             Ok(Err(_)) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 Err(late())
@@ -336,10 +340,11 @@ impl Parts {
     fn answer(
         &self,
         response: http::Response<tonic::body::Body>,
+        place: Place,
         shape: Shape,
         request_id: String,
     ) -> Response {
-        response.map(|body| Body::new(Answer::new(body, shape, &self.shutdown, request_id)))
+        response.map(|body| Body::new(Answer::new(body, place, shape, &self.shutdown, request_id)))
     }
 }
 

@@ -16,6 +16,7 @@ use qipp_api::error::{ApiError, Code};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::peers::Shape;
+use crate::peers::connections::Place;
 
 /// When a caller should come again whose peer was lost.
 const RETRY: Duration = Duration::from_secs(1);
@@ -115,6 +116,8 @@ impl HttpBody for Borrowed {
 /// What a peer answers, with an end in our words when the peer is lost or this process closes.
 pub(super) struct Answer {
     body: tonic::body::Body,
+    /// On the connection that it comes over.
+    _place: Place,
     shape: Shape,
     framing: Framing,
     closing: Closing,
@@ -125,12 +128,14 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(
         body: tonic::body::Body,
+        place: Place,
         shape: Shape,
         shutdown: &CancellationToken,
         request_id: String,
     ) -> Self {
         Self {
             body,
+            _place: place,
             shape,
             framing: Framing::default(),
             closing: Closing::new(shutdown),
@@ -196,6 +201,11 @@ impl HttpBody for Answer {
                 }
             })
         }))
+    }
+
+    /// An answer that is all headers has to stay so: clients look for the code of an error where it then stands.
+    fn is_end_stream(&self) -> bool {
+        self.has_ended || self.body.is_end_stream()
     }
 }
 

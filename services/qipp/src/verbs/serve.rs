@@ -45,7 +45,10 @@ pub(crate) async fn run(args: ServeArgs) -> Outcome {
     let (config, _) = loaded?;
     let traces = Traces::start(&config.traces)?;
     start_tracing(config.log_format, "info", traces.as_ref());
-    for what in environment::warnings() {
+    for what in environment::warnings()
+        .into_iter()
+        .chain(config.surprises())
+    {
         tracing::warn!("{what}");
     }
     // Before anybody can be answered: who is told to end must never just die of it.
@@ -126,6 +129,7 @@ async fn listen(address: SocketAddr, how: &str) -> Result<TcpListener, Failure> 
 
 fn announce(config: &ServeConfig, house: &House, operations: Option<SocketAddr>) {
     let kept = match &config.log {
+        _ if !config.opens_log() => "none, calls are passed on".to_owned(),
         LogKind::Embedded => format!("{}", config.data_dir.display()),
         LogKind::Memory => "memory only: gone when this process ends".to_owned(),
         log @ LogKind::Kafka(_) => format!("{log}"),
