@@ -23,9 +23,8 @@ fn embedded(directory: &Path) -> EmbeddedLog {
 /// Appends so many records, years ago, each partition at times of its own.
 async fn grow(log: &dyn EventLog, clock: &ManualClock, count: u64) {
     let places: Vec<_> = LAYOUT.all().collect();
-    for number in 0..count {
+    for (number, (topic, partition)) in (0..count).zip(places.into_iter().cycle()) {
         clock.set(clock_ms(log, number));
-        let (topic, partition) = places[number as usize % places.len()];
         let records = vec![record(format!("{number} a")), record(format!("{number} b"))];
         let appended = log.append(topic, partition, records).await;
         appended.expect("it is appended");

@@ -275,7 +275,7 @@ pub(super) fn copy_failure(error: &CopyError) -> Failure {
     Failure::new(code, format!("{error} ({})", error.code()))
 }
 
-/// Shows on standard error how far it is, if that is a terminal.
+/// Shows on standard error how far it is; where that is no terminal, only what it does.
 async fn shown(progress: &Progress) -> std::convert::Infallible {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template(
@@ -292,13 +292,17 @@ async fn shown(progress: &Progress) -> std::convert::Infallible {
         ticks.tick().await;
         let done = progress.done();
         if stage.replace(done.stage) != Some(done.stage) {
-            bar.reset();
-            bar.set_message(match done.stage {
+            let doing = match done.stage {
                 Stage::Comparing => "comparing",
                 Stage::Copying => "copying",
                 Stage::Following => "following",
                 Stage::Proving => "proving",
-            });
+            };
+            bar.reset();
+            bar.set_message(doing);
+            if bar.is_hidden() {
+                eprintln!("… {doing}");
+            }
         }
         bar.set_length(done.total.max(done.records));
         bar.set_position(done.records);
