@@ -84,6 +84,7 @@ pub(crate) fn target() -> PathBuf {
 
 fn java() -> Result<PathBuf, Error> {
     let java = std::env::var_os("JAVA_HOME")
+        .filter(|home| !home.is_empty())
         .map(|home| Path::new(&home).join("bin/java"))
         .filter(|java| java.is_file())
         .unwrap_or_else(|| "java".into());
