@@ -9,6 +9,8 @@ mod evaluator;
 mod list;
 mod national;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::time::Duration;

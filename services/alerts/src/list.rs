@@ -145,19 +145,22 @@ impl Alerts {
     ) -> Result<(), ApiError> {
         let Some(cut) = cut else { return Ok(()) };
         let cut: Cut = cut_from_proto(cut, "min_evaluated").map_err(ApiError::invalid)?;
-        let mut evaluated = self.evaluated.clone();
-        let waited = async {
-            tokio::select! {
-                biased;
-                done = evaluated.wait_for(|done| done.includes(&cut)) => {
-                    done.map(|_| ()).map_err(|_| stopped())
-                }
-                error = self.evaluated_elsewhere() => Err(error),
-            }
-        };
+        let what = "the evaluation asked for";
         caller
-            .within("NOT_EVALUATED_YET", "the evaluation asked for", waited)
+            .within("NOT_EVALUATED_YET", what, self.evaluation_of(&cut))
             .await?
+    }
+
+    /// Resolves when the rules have been evaluated here on everything up to the cut, or when there is nothing to wait for.
+    pub(crate) async fn evaluation_of(&self, cut: &Cut) -> Result<(), ApiError> {
+        let mut evaluated = self.evaluated.clone();
+        tokio::select! {
+            biased;
+            done = evaluated.wait_for(|done| done.includes(cut)) => {
+                done.map(|_| ()).map_err(|_| stopped())
+            }
+            error = self.evaluated_elsewhere() => Err(error),
+        }
     }
 
     /// The cut up to which this process has evaluated; `None` when another one does.
