@@ -11,7 +11,7 @@ use qipp_projection::domain_cut;
 use qipp_serving::Deps;
 use tokio::sync::watch;
 
-use crate::config::{Operations, Service};
+use crate::config::Operations;
 use crate::head::RealHead;
 use crate::peers::Peers;
 
@@ -44,6 +44,9 @@ const SERVICES: [&str; 8] = [
     FOLD_NAME,
     LOG_NAME,
 ];
+const SERVICES_OF_CONTRACT: [&str; 5] = [INTAKE, REGISTRY, PROJECTIONS, ALERTS, LOG];
+/// Faults that concern what is served elsewhere too.
+const ANYWHERE: [&str; 2] = ["DRAINING", "PEERS_UNREACHABLE"];
 /// What needs a fold that is up to date.
 const READERS: &[&str] = &[INTAKE, REGISTRY, PROJECTIONS, ALERTS, FOLD_NAME];
 const WRITERS: &[&str] = &[INTAKE, REGISTRY, ALERTS, LOG_NAME];
@@ -157,8 +160,11 @@ impl Standing {
 
     /// Why the house is not ready; nothing when it is.
     pub(crate) fn reasons(&self) -> Vec<Reason> {
-        let faults = self.faults();
-        faults.into_iter().map(|(reason, _)| reason).collect()
+        let faults = self.faults().into_iter();
+        faults
+            .filter(|fault| self.matters(fault))
+            .map(|(reason, _)| reason)
+            .collect()
     }
 
     pub(crate) fn state(&self) -> State {
@@ -318,12 +324,29 @@ impl Standing {
         tasks
     }
 
+    /// Who serves what has this name, when it is not this process.
+    fn elsewhere(&self, name: &str) -> Option<&Peers> {
+        let mut peers = self.0.peers.iter();
+        peers.find(|peers| peers.service().of_contract().contains(&name))
+    }
+
     /// Does this process answer for what has this name?
     fn answers_for(&self, name: &str) -> bool {
-        let elsewhere = self.0.peers.iter().filter(|peers| !peers.is_named());
-        !elsewhere
-            .map(Peers::service)
-            .any(|service: Service| service.of_contract().contains(&name))
+        self.elsewhere(name).is_none_or(Peers::is_named)
+    }
+
+    /// Does a fault keep what has this name from answering? What is served elsewhere does not mind the faults of this process.
+    fn holds(&self, (reason, concerned): &Fault, name: &str) -> bool {
+        let is_ours = self.elsewhere(name).is_none() || ANYWHERE.contains(&reason.code);
+        is_ours && concerned.contains(&name)
+    }
+
+    /// Does it keep any service from answering that this process answers for? Where only questions are answered, they are even while the log is
+    /// away: from what is folded.
+    fn matters(&self, fault: &Fault) -> bool {
+        SERVICES_OF_CONTRACT
+            .iter()
+            .any(|name| self.holds(fault, name))
     }
 
     fn evaluation(&self) -> Option<Fault> {
@@ -356,16 +379,21 @@ impl Standing {
         loop {
             let faults = self.faults();
             let holds = |name: &str| {
-                faults
-                    .iter()
-                    .any(|(_, concerned)| name.is_empty() || concerned.contains(&name))
+                faults.iter().any(|fault| match name {
+                    "" => self.matters(fault),
+                    name => self.holds(fault, name),
+                })
             };
             let serving: Vec<bool> = SERVICES.iter().map(|name| !holds(name)).collect();
             if told.as_ref() != Some(&serving) {
-                for (reason, _) in &faults {
-                    tracing::warn!(code = reason.code, "not ready: {}", reason.detail);
+                for fault in &faults {
+                    let (code, detail) = (fault.0.code, &fault.0.detail);
+                    match self.matters(fault) {
+                        true => tracing::warn!(code, "not ready: {detail}"),
+                        false => tracing::warn!(code, "ready, although {detail}"),
+                    }
                 }
-                if faults.is_empty() {
+                if !holds("") {
                     tracing::info!("ready");
                 }
                 let names = SERVICES.iter().zip(&serving);

@@ -414,8 +414,15 @@ async fn a_log_that_is_away_is_said_to_be_and_all_goes_on_when_it_is_back() {
             config.operations.max_stalled_seconds = 0;
         })
         .await;
+    let reader = sandbox
+        .beside(Some(Arc::clone(&late) as Arc<dyn EventLog>), |config| {
+            config.services = vec![Service::Projections];
+            config.operations.max_stalled_seconds = 0;
+        })
+        .await;
     let url = second.url();
     ready(&url).await;
+    ready(&reader.url()).await;
     late.go_away(true);
     let ret = returns::four_hours(TRUST, "2011-04", 90.0, 100.0);
     let status = submit(&sandbox, &url, ret.clone()).await.unwrap_err();
@@ -428,6 +435,12 @@ async fn a_log_that_is_away_is_said_to_be_and_all_goes_on_when_it_is_back() {
     assert_eq!(health(&url, "qipp.fold").await, Ok(ServingStatus::Serving));
     let text = second.metrics.text();
     assert!(text.contains("qipp_state{state=\"stalled\"} 1"), "{text}");
+
+    // Who only answers questions goes on from what is folded, and says all the same that its log is away.
+    while health(&reader.url(), "qipp.log").await != Ok(ServingStatus::NotServing) {}
+    assert_eq!(readiness(&reader.url()).await.0, 200);
+    assert_eq!(health(&reader.url(), "").await, Ok(ServingStatus::Serving));
+    reader.stop().await;
 
     // The probe of a container.
     let folder = tempfile::tempdir().unwrap();
