@@ -10,22 +10,46 @@ use sha2::{Digest, Sha256};
 /// Costs an encoding of the whole nation: for verification, not for requests.
 #[must_use]
 pub fn digest_of(nation: &Nation) -> String {
-    let mut hash = Sha256::new();
+    let mut digest = Digesting::default();
     for key in nation.keys() {
-        let Some(bytes) = state_bytes(nation, key) else {
-            continue;
-        };
-        for part in [key_bytes(key), bytes] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(&part);
+        if let Some(bytes) = state_bytes(nation, key) {
+            digest.add(key, &bytes);
         }
     }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
+    digest.finish()
+}
+
+/// A digest that is being computed, key by key in their order.
+#[derive(Default)]
+pub(crate) struct Digesting(Sha256);
+
+impl Digesting {
+    pub(crate) fn add(&mut self, key: Key, state: &[u8]) {
+        for part in [&key_bytes(key)[..], state] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        let bytes = self.0.finalize();
+        let hex = String::with_capacity(64);
+        bytes.iter().fold(hex, |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a string takes everything");
             hex
         })
+    }
+}
+
+/// A key as people read it.
+pub(crate) fn key_name(key: Key) -> String {
+    match key {
+        Key::Reference => "reference data".to_owned(),
+        Key::Ledger(org) => format!("returns of {org}"),
+        Key::Benchmarks(marker) => format!("national values of {marker}"),
+        Key::Alerts(org) => format!("alerts of {org}"),
+        Key::Tenure(lane) => format!("who writes to lane {lane:#x}"),
+    }
 }
 
 /// A key as bytes, in the order of keys: what it is of, its code (of a lane its number, big-endian), and a zero (which no code contains)

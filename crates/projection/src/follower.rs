@@ -4,20 +4,23 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use qipp_domain::Cut;
 use qipp_domain::nation::Nation;
 use qipp_eventlog::EventLog;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::changes::{Changes, Feeds};
 use crate::digest::digest_of;
 use crate::error::{ProjectionError, WaitError};
 use crate::lane::domain_cut;
-use crate::run::{self, Signals};
+use crate::rebuild::{Beside, Rebuild};
+use crate::run::{self, Exchange, Signals};
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::start;
 use crate::state::{Decoder, Parked, State};
 
@@ -41,6 +44,8 @@ pub struct FollowerConfig {
     pub checkpoint_every_records: u64,
     /// Checkpoint when nothing has arrived for this long. Zero: whenever the head is reached.
     pub checkpoint_when_idle_for: Duration,
+    /// Where a checkpoint is taken from that somebody else made, when there is no usable one here.
+    pub snapshots: Option<Arc<dyn Snapshots>>,
 }
 
 impl FollowerConfig {
@@ -52,6 +57,7 @@ impl FollowerConfig {
             decode,
             checkpoint_every_records: 2_000,
             checkpoint_when_idle_for: Duration::from_secs(1),
+            snapshots: None,
         }
     }
 }
@@ -84,10 +90,20 @@ pub(crate) struct Shared {
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) progress: watch::Sender<u64>,
     pub(crate) checkpointed: watch::Sender<Checkpointed>,
+    /// How often a state was switched in that says something else than the one before.
+    pub(crate) restated: AtomicU64,
+    /// What the second fold hands over to the first.
+    pub(crate) exchanges: mpsc::UnboundedSender<Exchange>,
+    pub(crate) beside: Mutex<Option<Beside>>,
+    pub(crate) rebuild: watch::Sender<Rebuild>,
 }
 
 impl Shared {
-    pub(crate) fn new(log: Arc<dyn EventLog>, state: State) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn EventLog>,
+        state: State,
+        exchanges: mpsc::UnboundedSender<Exchange>,
+    ) -> Self {
         let cut = state.cut.clone();
         let checkpointed = Checkpointed {
             cut: cut.clone(),
@@ -100,6 +116,10 @@ impl Shared {
             standing: watch::Sender::new(Standing { cut, stopped: None }),
             progress: watch::Sender::new(0),
             checkpointed: watch::Sender::new(checkpointed),
+            restated: AtomicU64::new(0),
+            exchanges,
+            beside: Mutex::default(),
+            rebuild: watch::Sender::default(),
         }
     }
 
@@ -124,7 +144,7 @@ impl Shared {
 /// await [`stopped`](Self::stopped) for an orderly end.
 #[derive(Clone, Debug)]
 pub struct Follower {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     _abandon: Arc<DropGuard>,
 }
 
@@ -132,8 +152,8 @@ impl Follower {
     /// Opens the store, loads the checkpoint and starts folding from it, on a thread of its own; returns without waiting for
     /// that. Cancelling `shutdown` makes a last checkpoint and stops.
     ///
-    /// A checkpoint that is damaged, of another format, or not of this log is moved aside with an error in the trace, and the
-    /// log is folded from its beginning.
+    /// A checkpoint that is damaged, of another format, or not of this log is moved aside with an error in the trace. Where there is none then,
+    /// one of `snapshots` is taken, if they hold one of this log; else the log is folded from its beginning.
     ///
     /// # Errors
     /// [`ProjectionError::StoreInUse`], [`ProjectionError::Store`], [`ProjectionError::Log`], [`ProjectionError::Start`].
@@ -145,10 +165,12 @@ impl Follower {
         let abandoned = CancellationToken::new();
         let guard = Arc::new(abandoned.clone().drop_guard());
         let (state, saver) = start::open(&*log, &config).await?;
-        let shared = Arc::new(Shared::new(log, state));
+        let (exchanges, exchanged) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(log, state, exchanges));
         let signals = Signals {
             shutdown,
             abandoned,
+            exchanged,
         };
         run::spawn(Arc::clone(&shared), &config, saver, signals)?;
         Ok(Self {
@@ -232,6 +254,19 @@ impl Follower {
     #[must_use]
     pub fn digest(&self) -> String {
         digest_of(&self.view())
+    }
+
+    /// The state as it stands, to be given to somebody else as a checkpoint. Costs a pointer for each key.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.shared.read())
+    }
+
+    /// How often a state was switched in that says something else than the one before: whoever concluded something from the past has to
+    /// conclude it again. The keys that differ are reported as changes.
+    #[must_use]
+    pub fn restated(&self) -> u64 {
+        self.shared.restated.load(Ordering::Acquire)
     }
 
     /// A feed of the keys that change from now on. What a checkpoint brought, or was folded before, is not reported.

@@ -19,27 +19,38 @@
 //! | `checkpoint.rs` | a checkpoint as bytes, and what has to hold of them |
 //! | `store.rs` | the store (sled) that keeps them |
 //! | `start.rs` | opening a store and judging what it holds against the log |
+//! | `snapshot.rs` | checkpoints that others made, and giving one away |
+//! | `rebuild.rs` | a second fold beside the one that serves |
+//! | `beside.rs` | the thread of the second fold |
+//! | `compare.rs` | what two states say differently |
 //! | `fold_to.rs` | a fresh fold up to a cut |
 //! | `lane.rs` | lanes and cuts, of the log and of the domain |
 //! | `digest.rs` | the digest |
 
+mod beside;
 mod changes;
 mod checkpoint;
+mod compare;
 mod digest;
 mod error;
 mod fold_to;
 mod follower;
 mod lane;
+mod rebuild;
 mod run;
 mod saver;
+mod snapshot;
 mod start;
 mod state;
 mod store;
 
 pub use changes::Changes;
+pub use compare::Compared;
 pub use digest::digest_of;
 pub use error::{ProjectionError, WaitError};
 pub use fold_to::fold_to;
 pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
 pub use lane::{domain_cut, lane_of, place_of};
+pub use rebuild::{Phase, Rebuild, RebuildError};
+pub use snapshot::{Directory, Snapshot, Snapshots};
 pub use state::{Decoded, Decoder, Parked};

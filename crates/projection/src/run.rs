@@ -4,20 +4,25 @@
 //! requests. It never decides what a fact means.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use qipp_domain::Cut;
+use qipp_domain::nation::Key;
 use qipp_eventlog::{LogError, Record, Topic};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::beside::{Offer, Refused};
+use crate::compare::Differing;
 use crate::error::ProjectionError;
 use crate::follower::{Checkpointed, FollowerConfig, Shared};
 use crate::lane::{domain_cut, lane_of};
 use crate::saver::Saver;
-use crate::state::{Decoder, Prepared};
+use crate::state::{Decoder, Prepared, State};
 
 /// Records applied under one hold of the lock: some milliseconds at most, which is what a reader may have to wait.
 const SLICE: usize = 256;
@@ -33,7 +38,7 @@ pub(crate) fn spawn(
     shared: Arc<Shared>,
     config: &FollowerConfig,
     saver: Option<Saver>,
-    signals: Signals,
+    mut signals: Signals,
 ) -> Result<(), ProjectionError> {
     let ending = Ending(Arc::clone(&shared));
     let fold = Fold {
@@ -46,7 +51,7 @@ pub(crate) fn spawn(
         shared,
     };
     let work = move || {
-        let why = run(fold, &signals);
+        let why = run(fold, &mut signals);
         // Only now, with the store released, may anybody think that it is over.
         ending.0.stop(&why);
     };
@@ -57,7 +62,7 @@ pub(crate) fn spawn(
     })
 }
 
-fn run(mut fold: Fold, signals: &Signals) -> String {
+fn run(mut fold: Fold, signals: &mut Signals) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -67,13 +72,22 @@ fn run(mut fold: Fold, signals: &Signals) -> String {
     }
 }
 
-/// What ends a fold.
+/// What a fold is told from outside.
 #[derive(Debug)]
 pub(crate) struct Signals {
     /// In order, with a last checkpoint.
     pub(crate) shutdown: CancellationToken,
     /// At once.
     pub(crate) abandoned: CancellationToken,
+    /// States that are to take the place of the one that is folded.
+    pub(crate) exchanged: mpsc::UnboundedReceiver<Exchange>,
+}
+
+/// A state that is to take the place of the one that is folded, which is given back for it; or the offered one, and why it was not taken.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) offer: Offer,
+    pub(crate) answer: oneshot::Sender<Result<Offer, (Offer, Refused)>>,
 }
 
 /// Wakes whoever waits even if the fold panics.
@@ -106,12 +120,13 @@ enum Wake {
     Shutdown,
     Arrived(Option<Arrival>),
     Saved(Result<Cut, String>),
+    Exchange(Exchange),
     Idle,
 }
 
 impl Fold {
     /// Folds until told to stop, or until it cannot go on; answers why.
-    async fn run(&mut self, signals: &Signals) -> String {
+    async fn run(&mut self, signals: &mut Signals) -> String {
         for lane in self.shared.log.layout().all() {
             self.follow(lane, Duration::ZERO);
         }
@@ -123,6 +138,12 @@ impl Fold {
                 Wake::Saved(saved) => {
                     self.pausing = false;
                     self.saved(saved.map(Some));
+                    Ok(())
+                }
+                Wake::Exchange(exchange) => {
+                    let exchanged = self.exchange(exchange.offer).await;
+                    // Whoever offered it may be gone: what is given back is dropped then.
+                    let _ = exchange.answer.send(exchanged);
                     Ok(())
                 }
                 Wake::Idle => {
@@ -137,7 +158,7 @@ impl Fold {
         }
     }
 
-    async fn wake(&mut self, signals: &Signals) -> Wake {
+    async fn wake(&mut self, signals: &mut Signals) -> Wake {
         let idle = match &self.saver {
             Some(saver) if saver.is_behind() => Some(self.idle),
             _ => None,
@@ -159,6 +180,7 @@ impl Fold {
             () = signals.abandoned.cancelled() => Wake::Abandoned,
             () = signals.shutdown.cancelled() => Wake::Shutdown,
             saved = saved => Wake::Saved(saved),
+            Some(exchange) = signals.exchanged.recv() => Wake::Exchange(exchange),
             arrival = self.tails.next(), if !self.pausing => Wake::Arrived(arrival),
             () = idle => Wake::Idle,
         }
@@ -234,6 +256,45 @@ impl Fold {
             }
             let standing = &self.shared.standing;
             standing.send_modify(|standing| standing.cut.clone_from(&state.cut));
+        }
+        self.shared.progress.send_modify(|progress| *progress += 1);
+    }
+
+    /// Puts an offered state in the place of this one, at the very cut at which this one stands: no reader sees a cut go back, no tail has to
+    /// begin anew, and whoever waits for a cut waits on. Readers go on while the offered state takes the last steps.
+    async fn exchange(&mut self, mut offer: Offer) -> Result<Offer, (Offer, Refused)> {
+        let until = self.shared.read().cut.clone();
+        if let Err(why) = offer.go_on(&*self.shared.log, &until).await {
+            return Err((offer, Refused::Failed(why)));
+        }
+        let differing = offer.still_differing(&self.shared.read());
+        if !differing.is_empty() && !offer.even_if_different {
+            return Err((offer, Refused::Differs(differing)));
+        }
+        self.take(&mut offer.state, &differing);
+        std::mem::swap(&mut self.decode, &mut offer.decode);
+        Ok(offer)
+    }
+
+    /// Swaps the states. What they say differently is reported as changed.
+    fn take(&mut self, offered: &mut State, differing: &Differing) {
+        if !differing.is_empty() {
+            self.shared.restated.fetch_add(1, Ordering::AcqRel);
+            if let Some(saver) = &mut self.saver {
+                saver.outdate();
+            }
+        }
+        {
+            let state = self.shared.state.write();
+            let mut state = state.unwrap_or_else(PoisonError::into_inner);
+            debug_assert_eq!(state.cut, offered.cut, "they stand at the same cut");
+            std::mem::swap(&mut *state, offered);
+            if !differing.is_empty() {
+                // Reference data always: what rests on everything is to be concluded again, whichever keys it are.
+                let keys = differing.keys.iter().copied().chain([Key::Reference]);
+                let keys: Vec<Key> = keys.collect();
+                self.shared.feeds.report(&keys, &state.cut);
+            }
         }
         self.shared.progress.send_modify(|progress| *progress += 1);
     }

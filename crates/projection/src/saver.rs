@@ -68,6 +68,11 @@ impl Saver {
         self.since += records;
     }
 
+    /// What is saved is not to be gone back to: the next moment that is fit for saving is taken.
+    pub(crate) fn outdate(&mut self) {
+        self.since = self.since.max(self.covered).max(self.every_records).max(1);
+    }
+
     /// Is it time, although more records are coming in?
     pub(crate) fn is_due(&self, catching_up: bool) -> bool {
         let (parts, rested) = match catching_up {

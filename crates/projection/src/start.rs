@@ -4,7 +4,10 @@
 //! here writes a checkpoint.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use futures::StreamExt;
+use qipp_domain::Cut;
 use qipp_eventlog::{EventLog, LogError, Record};
 
 use crate::checkpoint::Damage;
@@ -13,24 +16,34 @@ use crate::follower::FollowerConfig;
 use crate::follower::StoreConfig;
 use crate::lane::{domain_cut, place_of};
 use crate::saver::Saver;
+use crate::snapshot::Snapshots;
 use crate::state::{Anchor, Decoder, Prepared, State};
-use crate::store::{Claim, Store};
+use crate::store::{self, Claim, Store};
+
+/// How long a record may take to arrive that the storage has and this process has not seen.
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// The state to go on from, and what saves it; nothing does when nothing is to be kept.
 pub(crate) async fn open(
     log: &dyn EventLog,
     config: &FollowerConfig,
 ) -> Result<(State, Option<Saver>), ProjectionError> {
-    let StoreConfig::Directory(path) = &config.store else {
-        return Ok((State::default(), None));
+    let (store, mut state) = match &config.store {
+        StoreConfig::Memory => (None, State::default()),
+        StoreConfig::Directory(path) => {
+            let (store, state) = own(log, path.clone()).await?;
+            (Some(store), state)
+        }
     };
-    let (mut store, mut state) = open_store(path.clone()).await?;
-    if let Some(damage) = contradiction(log, &state).await? {
-        store = blocking(move || store.start_over(&damage)).await?;
-        state = State::default();
-    }
+    let covered = state.records;
     let held: u64 = domain_cut(&log.head()).iter().map(|(_, next)| next).sum();
-    if state.records == 0 && held > 0 {
+    if state.records == 0
+        && held > 0
+        && let Some(snapshots) = &config.snapshots
+    {
+        state = restored(log, &**snapshots).await;
+    }
+    if state.records == 0 && held > 0 && store.is_some() {
         tracing::warn!(
             records = held,
             "there is no checkpoint of the projection: it is built again from the whole log"
@@ -43,8 +56,63 @@ pub(crate) async fn open(
         // The store is sound, only outdated: the next checkpoint takes its place.
         state = State::default();
     }
-    let saver = Saver::new(store, state.records, config.checkpoint_every_records);
-    Ok((state, Some(saver)))
+    let saver = store.map(|store| {
+        let mut saver = Saver::new(store, covered, config.checkpoint_every_records);
+        // What came from elsewhere is to be here at the next start.
+        saver.note(state.records.saturating_sub(covered));
+        saver
+    });
+    Ok((state, saver))
+}
+
+/// The checkpoint that is kept here. One that the log contradicts is moved aside.
+async fn own(log: &dyn EventLog, path: PathBuf) -> Result<(Store, State), ProjectionError> {
+    let (store, state) = open_store(path).await?;
+    let head = domain_cut(&log.head());
+    match contradiction(log, &head, &state).await? {
+        None => Ok((store, state)),
+        Some(damage) => {
+            let store = blocking(move || store.start_over(&damage)).await?;
+            Ok((store, State::default()))
+        }
+    }
+}
+
+/// A checkpoint that somebody else made of this log; a state without records, with a warning, when there is none.
+async fn restored(log: &dyn EventLog, snapshots: &dyn Snapshots) -> State {
+    match taken(log, snapshots).await {
+        Ok(Some(state)) => {
+            tracing::info!(
+                records = state.records,
+                "the projection goes on from a snapshot"
+            );
+            state
+        }
+        Ok(None) => {
+            tracing::warn!("there is no snapshot of the projection");
+            State::default()
+        }
+        Err(why) => {
+            tracing::warn!(why, "the snapshot of the projection cannot be used");
+            State::default()
+        }
+    }
+}
+
+async fn taken(log: &dyn EventLog, snapshots: &dyn Snapshots) -> Result<Option<State>, String> {
+    let Some(from) = snapshots.newest().await? else {
+        return Ok(None);
+    };
+    let read = tokio::task::spawn_blocking(move || store::read(from)).await;
+    let read = read.map_err(|error| error.to_string())?;
+    let state = read.map_err(|Damage(why)| why)?;
+    // Whoever made it may know more of a shared log than this process does yet.
+    let head = log.find_head().await.map_err(|error| error.to_string())?;
+    let judged = contradiction(log, &domain_cut(&head), &state).await;
+    match judged.map_err(|error| error.to_string())? {
+        None => Ok(Some(state)),
+        Some(Damage(why)) => Err(why),
+    }
 }
 
 async fn open_store(path: PathBuf) -> Result<(Store, State), ProjectionError> {
@@ -62,12 +130,17 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// What the checkpoint says and the log does not.
+/// What the checkpoint says and the log, which ends at `head`, does not.
+///
+/// The last record of each lane that was folded has to stand in the log: same place, time, key and payload. That tells another log, one that
+/// was cut short, and one that took another course after a copy was made, unless it took it before those records and came to the same ones in
+/// the same places and at the same millisecond.
 async fn contradiction(
     log: &dyn EventLog,
+    head: &Cut,
     state: &State,
 ) -> Result<Option<Damage>, ProjectionError> {
-    if !domain_cut(&log.head()).includes(&state.cut) {
+    if !head.includes(&state.cut) {
         let what = "it covers more than the log holds: the log was replaced or cut short";
         return Ok(Some(Damage(what.into())));
     }
@@ -106,7 +179,15 @@ async fn record_at(
     let Some((topic, partition)) = place_of(lane) else {
         return Ok(None);
     };
-    match log.read(topic, partition, offset, 1).await {
+    let read = if offset < log.head().next(topic, partition) {
+        log.read(topic, partition, offset, 1).await
+    } else {
+        // It is there, and this process will know of it in a moment.
+        let arriving = async { log.tail(topic, partition, offset).next().await };
+        let arrived = tokio::time::timeout(ARRIVAL, arriving).await;
+        arrived.ok().flatten().unwrap_or_else(|| Ok(Vec::new()))
+    };
+    match read {
         Ok(records) => Ok(records
             .into_iter()
             .find(|record| record.position.offset == offset)),

@@ -186,6 +186,19 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// What it says at this moment, to be compared without a lock; without the columns, which say the same a second time. Costs a pointer
+    /// for each key.
+    pub(crate) fn frozen(&self) -> Self {
+        Self {
+            nation: self.nation.frozen(),
+            cut: self.cut.clone(),
+            parked: self.parked.clone(),
+            anchors: self.anchors.clone(),
+            records: self.records,
+            superseded: self.superseded,
+        }
+    }
+
     /// Applies records of one lane in their order and returns the keys that were touched, each once. What was applied before
     /// changes nothing; gaps between offsets mean nothing.
     pub(crate) fn apply(&mut self, records: Vec<Prepared>) -> Vec<Key> {

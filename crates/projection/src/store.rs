@@ -5,7 +5,7 @@
 //! always a whole one.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -98,23 +98,29 @@ impl Store {
     /// Writes the checkpoint whole or not at all, and returns when it is on the disk. Blocks.
     pub(crate) fn persist(&self, image: &Image) -> Result<(), String> {
         let path = &self.claim.path;
-        write(path, image).map_err(|error| {
-            // What is half written takes room and is of no use to anybody.
-            let _ = std::fs::remove_file(path.join(NEW));
-            error.to_string()
-        })
+        write(path, NEW, CHECKPOINT, image).map_err(|error| error.to_string())
     }
 }
 
-fn write(path: &Path, image: &Image) -> io::Result<()> {
-    let new = path.join(NEW);
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(&new)?);
+/// Writes a checkpoint into a folder, under the name `new` first and then `name`.
+pub(crate) fn write(folder: &Path, new: &str, name: &str, image: &Image) -> io::Result<()> {
+    let new = folder.join(new);
+    let written = write_whole(&new, image).and_then(|()| {
+        std::fs::rename(&new, folder.join(name))?;
+        File::open(folder)?.sync_all()
+    });
+    if written.is_err() {
+        // What is half written takes room and is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+fn write_whole(file: &Path, image: &Image) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(file)?);
     image.write(&mut out)?;
     out.flush()?;
-    out.get_ref().sync_all()?;
-    drop(out);
-    std::fs::rename(new, path.join(CHECKPOINT))?;
-    File::open(path)?.sync_all()
+    out.get_ref().sync_all()
 }
 
 fn load(path: &Path) -> Result<State, Damage> {
@@ -123,9 +129,14 @@ fn load(path: &Path) -> Result<State, Damage> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return empty(path),
         Err(error) => return Err(Damage(error.to_string())),
     };
+    read(file)
+}
+
+/// Reads a checkpoint, wherever it comes from. Blocks.
+pub(crate) fn read(from: impl Read) -> Result<State, Damage> {
     // What an older version wrote passes its checksums and may still be state that nothing should be.
     let read = catch_unwind(AssertUnwindSafe(|| {
-        checkpoint::read(&mut BufReader::with_capacity(BUFFER_BYTES, file))
+        checkpoint::read(&mut BufReader::with_capacity(BUFFER_BYTES, from))
     }));
     read.unwrap_or_else(|_| Err(Damage("reading it panicked".into())))
 }

@@ -9,5 +9,7 @@ mod fixture;
 mod folding;
 mod parking;
 mod properties;
+mod rebuild;
+mod snapshots;
 mod tenure;
 mod wire;
