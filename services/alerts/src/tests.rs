@@ -472,8 +472,8 @@ async fn whoever_is_chosen_when_each_alert_is_raised_and_cleared_once() {
     }
 }
 
-fn refusal(answer: Result<(), ApiError>) -> &'static str {
-    answer.unwrap_err().reason
+fn refusal(answer: Result<(), ApiError>) -> String {
+    answer.unwrap_err().reason.into_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -486,7 +486,7 @@ async fn who_waits_for_an_evaluation_is_told_where_there_is_none() {
     let answer = process.alerts.evaluation_of(&cut).await;
     let error = answer.unwrap_err();
     assert_eq!(
-        (error.reason, error.code),
+        (error.reason.as_ref(), error.code),
         ("EVALUATED_ELSEWHERE", qipp_api::error::Code::Unavailable)
     );
     assert!(error.retry_after.is_some());
