@@ -6,21 +6,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qipp_api::error::ApiError;
+use futures::FutureExt as _;
+use qipp_api::error::{ApiError, Code};
 use qipp_api::facts::{self, Meta};
 use qipp_domain::alert::{AlertEventKind, Transition};
+use qipp_domain::marker::{MarkerDefinition, Polarity, QualityDomain, RollUp, TriggerRole};
 use qipp_domain::nation::{Facts, Nation, ReturnFact};
 use qipp_domain::reference::{Obligation, Organisation, ReferenceFact};
 use qipp_domain::returns::{
     Body, Measured, Observation, Precondition, Return, ReturnContent, Status, Value,
 };
+use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use qipp_domain::{Cut, Dataset, MarkerCode, OrgCode, Period, Quantity, SeriesKey, Slug};
 use qipp_eventlog::{
     Appended, Cut as LogCut, EventLog, Layout, LogError, ManualClock, MemoryLog, NewRecord, Record,
     RecordStream, Topic,
 };
 use qipp_projection::{
-    Decoded, Follower, FollowerConfig, StoreConfig, digest_of, domain_cut, fold_to,
+    Decoded, Follower, FollowerConfig, StoreConfig, digest_of, domain_cut, fold_to, lane_of,
 };
 use qipp_serving::{Deps, Metrics};
 use tokio::sync::watch;
@@ -28,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::evaluator::{Evaluator, EvaluatorStanding, Turn};
+use crate::watch::found;
 use crate::{Alerts, Config};
 
 /// Nine in the morning of 1 June 2011, Unix milliseconds.
@@ -248,11 +252,12 @@ async fn late_nation() -> Arc<MemoryLog> {
     };
     let clock = Arc::new(ManualClock::new(MORNING));
     let log = Arc::new(MemoryLog::new(layout, clock).with_gaps(7));
-    let mut facts = vec![ReferenceFact::Deadline {
+    let deadline = ReferenceFact::Deadline {
         dataset: Dataset::Quality,
         period: month(),
         due: jiff::civil::date(2011, 4, 14),
-    }];
+    };
+    let mut facts = vec![deadline, ReferenceFact::Marker(four_hours())];
     for number in 0..TRUSTS {
         facts.push(ReferenceFact::Organisation(Organisation {
             code: org(number),
@@ -270,6 +275,28 @@ async fn late_nation() -> Arc<MemoryLog> {
     }
     append(&log, Topic::Reference, "nation", Facts::Reference(facts)).await;
     log
+}
+
+fn four_hours() -> MarkerDefinition {
+    MarkerDefinition {
+        marker: MarkerCode::new("AE_4H").unwrap(),
+        version: 1,
+        name: "A&E within four hours".into(),
+        domain: QualityDomain::Access,
+        numerator: "attendances within four hours".into(),
+        denominator: "attendances".into(),
+        unit: "percent".into(),
+        polarity: Polarity::HigherIsBetter,
+        roll_up: RollUp::Parts,
+        role: TriggerRole::Trigger,
+        proportion: true,
+        valid_from: None,
+        valid_until: None,
+        successor: String::new(),
+        standard: String::new(),
+        publication_lag_days: 0,
+        notes: String::new(),
+    }
 }
 
 /// The return that a trust owes: its alert clears.
@@ -329,6 +356,28 @@ async fn fresh_digest(log: &MemoryLog) -> String {
     digest_of(&nation)
 }
 
+/// How many events of alerts the log holds that a watcher is shown, and how many that he is not.
+fn events(log: &MemoryLog, process: &Process) -> (usize, u64) {
+    let (mut shown, mut kept_out) = (0, 0);
+    let partitions = log.layout().partitions(Topic::Alerts);
+    for partition in 0..partitions {
+        let page = log.read(Topic::Alerts, partition, 0, usize::MAX);
+        let view = process.deps.follower.view();
+        for record in page.now_or_never().unwrap().unwrap() {
+            let read = decode(&record.key, &record.payload).unwrap();
+            let Facts::Alerts(org, _) = read.facts else {
+                continue;
+            };
+            let (lane, offset) = (lane_of(Topic::Alerts, partition), record.position.offset);
+            match found(&view, org, lane, offset) {
+                Some(_) => shown += 1,
+                None => kept_out += 1,
+            }
+        }
+    }
+    (shown, kept_out)
+}
+
 async fn beginnings(log: &MemoryLog) -> usize {
     let mut count = 0;
     for (topic, partition) in log.layout().all() {
@@ -374,37 +423,49 @@ async fn a_takeover_repeats_and_loses_nothing_and_who_was_paused_changes_nothing
         assert!(process.deps.follower.superseded() > 0);
     }
     assert_eq!(fresh_digest(&log).await, digest);
+    let (shown, kept_out) = events(&log, &b);
+    assert_eq!(shown, before.values().map(Vec::len).sum::<usize>());
+    assert_eq!(kept_out, b.deps.follower.superseded());
 
-    // B is gone, and A, which has learned that it was not chosen, is.
-    a.choose(false);
+    // Both are gone, and a third one takes over.
+    a.die().await;
     b.die().await;
-    a.choose(true);
     for number in 3..TRUSTS {
         submit(&log, number).await;
     }
-    a.evaluated().await;
-    assert_eq!(a.standing.borrow().epoch, 3);
-    assert_eq!(a.histories().await, undisturbed().await);
-    assert_eq!(fresh_digest(&log).await, a.digest().await);
+    let c = Process::start(&log, true, Process::PATIENT).await;
+    c.choose(true);
+    c.evaluated().await;
+    assert_eq!(c.standing.borrow().epoch, 3);
+    assert_eq!(c.histories().await, undisturbed().await);
+    assert_eq!(fresh_digest(&log).await, c.digest().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_superseded_and_chosen_all_the_same_takes_over_again() {
     let log = late_nation().await;
-    let a = Process::start(&log, true, Duration::from_millis(1)).await;
-    let b = Process::start(&log, true, Process::PATIENT).await;
-    a.choose(true);
-    a.evaluated().await;
-    // B was chosen for a moment, in which it could begin an epoch and nothing else.
-    b.choose(true);
-    b.until(Turn::Evaluating).await;
-    b.choose(false);
-    b.until(Turn::StandingBy).await;
-    a.evaluated().await;
-    assert!(a.standing.borrow().epoch > b.standing.borrow().epoch);
+    let process = Process::start(&log, true, Duration::from_millis(1)).await;
+    process.choose(true);
+    process.evaluated().await;
+    // A process that was mistaken begins, and does nothing more.
+    for (topic, partition) in log.layout().all() {
+        if matches!(topic, Topic::Benchmarks | Topic::Alerts) {
+            let begun = Facts::EpochBegun(Tenure {
+                epoch: 2,
+                holder: "somebody".into(),
+            });
+            let record = NewRecord {
+                key: EPOCH_KEY.into(),
+                payload: facts::encode(&begun, Meta::default()),
+            };
+            log.append(topic, partition, vec![record]).await.unwrap();
+        }
+    }
+    let mut standing = process.standing.clone();
+    standing.wait_for(|now| now.epoch == 3).await.unwrap();
     submit(&log, 0).await;
-    a.evaluated().await;
-    let cleared = a.histories().await;
+    process.evaluated().await;
+    let cleared = process.histories().await;
     let cleared = cleared.values().filter(|seen| seen.len() == 2).count();
     assert_eq!(cleared, 1);
 }
@@ -427,6 +488,7 @@ async fn shuffled(seed: u64) {
         (mixed ^ (mixed >> 31)) % below
     };
     both[0].choose(true);
+    both[0].evaluated().await;
     let mut next = 0;
     while next < TRUSTS {
         let one = &both[usize::from(draw(2) == 1)];
@@ -486,8 +548,8 @@ async fn who_waits_for_an_evaluation_is_told_where_there_is_none() {
     let answer = process.alerts.evaluation_of(&cut).await;
     let error = answer.unwrap_err();
     assert_eq!(
-        (error.reason.as_ref(), error.code),
-        ("EVALUATED_ELSEWHERE", qipp_api::error::Code::Unavailable)
+        (&*error.reason, error.code),
+        ("EVALUATED_ELSEWHERE", Code::Unavailable)
     );
     assert!(error.retry_after.is_some());
 

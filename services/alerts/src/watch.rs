@@ -1,7 +1,8 @@
 //! WatchAlerts: every change of every alert from a cut on, in order, and then live.
 //!
 //! The stream is the log's own tail, so nothing is missed and nothing comes twice, whoever breaks the connection; a slow watcher slows
-//! only its own tail. Few events wait for it, and when it takes none for too long, its stream ends and says where to go on. Facts that had no effect (a repeat, an illegal act) are not shown: the fold is asked about each position.
+//! only its own tail. Few events wait for it, and when it takes none for too long, its stream ends and says where to go on. Facts that had no effect (a repeat, an illegal act, what an evaluator
+//! wrote after its epoch was over) are not shown: the fold is asked about each position.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -223,7 +224,12 @@ impl Watcher {
 }
 
 /// The alert whose history has an entry from that position, and which entry it is. Records of alerts hold one fact each.
-fn found(nation: &Nation, org: OrgCode, lane: u32, offset: u64) -> Option<(&Alert, usize)> {
+pub(crate) fn found(
+    nation: &Nation,
+    org: OrgCode,
+    lane: u32,
+    offset: u64,
+) -> Option<(&Alert, usize)> {
     nation.alerts(org)?.iter().find_map(|alert| {
         let index = alert
             .history
