@@ -120,9 +120,14 @@ const RETRY: Duration = Duration::from_secs(1);
 pub fn log_error(error: &LogError) -> ApiError {
     let code = match error {
         LogError::StorageFull { .. } => Code::ResourceExhausted,
-        // Brokers come back. Whether the record is there is found out by sending it again.
-        LogError::Io { .. } => {
-            return ApiError::unavailable(error.code(), error.to_string(), RETRY);
+        // Brokers come back. Whether the record is there is found out by sending it again. Where the brokers are is nobody's business: the
+        // cause is for the log lines.
+        LogError::Io { doing, .. } => {
+            tracing::warn!(%error, "the log failed");
+            let what = format!(
+                "the log could not {doing} just now: send it again in a moment, a repeat is harmless; if it stays so, have the operator look after the log"
+            );
+            return ApiError::unavailable(error.code(), what, RETRY);
         }
         LogError::Closed | LogError::Poisoned { .. } => Code::Unavailable,
         LogError::RecordTooLarge { .. } | LogError::AppendTooLarge { .. } => Code::InvalidArgument,

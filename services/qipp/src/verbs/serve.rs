@@ -134,10 +134,15 @@ fn announce(config: &ServeConfig, house: &House, operations: Option<SocketAddr>)
         LogKind::Memory => "memory only: gone when this process ends".to_owned(),
         log @ LogKind::Kafka(_) => format!("{log}"),
     };
+    // Those of a file that several processes share stand wherever that is.
+    let keys = match config.principals.as_os_str().is_empty() {
+        true => config.keys_dir(),
+        false => config.principals_file(),
+    };
     println!(
         "QIPP Watch listens on {} (gRPC and HTTP). Data: {kept}. Keys: {}",
         house.url(),
-        config.keys_dir().display()
+        keys.display()
     );
     if let Some(operations) = operations {
         println!("For operators: http://{operations}/metrics /readyz /livez");
