@@ -41,6 +41,11 @@ pub mod method {
     pub const RECOMPUTE_ALERT: &str = "qipp.alerts.v1.AlertsService/RecomputeAlert";
     pub const LIST_BENCHMARKS: &str = "qipp.alerts.v1.AlertsService/ListBenchmarks";
     pub const EXPORT_LOG: &str = "qipp.log.v1.LogService/ExportLog";
+    pub const START_REBUILD: &str = "qipp.replica.v1.ReplicaService/StartRebuild";
+    pub const GET_REBUILD: &str = "qipp.replica.v1.ReplicaService/GetRebuild";
+    pub const SWITCH_REBUILD: &str = "qipp.replica.v1.ReplicaService/SwitchRebuild";
+    pub const FORGET_REBUILD: &str = "qipp.replica.v1.ReplicaService/ForgetRebuild";
+    pub const FETCH_CHECKPOINT: &str = "qipp.replica.v1.ReplicaService/FetchCheckpoint";
 }
 
 /// How a scope is held against what a call is about.
@@ -111,6 +116,11 @@ pub const TABLE: &[Rule] = &[
     row(method::RECOMPUTE_ALERT, EVERYBODY, Check::Own),
     row(method::LIST_BENCHMARKS, OVERSEERS, Check::Any),
     row(method::EXPORT_LOG, OPERATOR, Check::Nation),
+    row(method::START_REBUILD, OPERATOR, Check::Nation),
+    row(method::GET_REBUILD, OPERATOR, Check::Nation),
+    row(method::SWITCH_REBUILD, OPERATOR, Check::Nation),
+    row(method::FORGET_REBUILD, OPERATOR, Check::Nation),
+    row(method::FETCH_CHECKPOINT, OPERATOR, Check::Nation),
 ];
 
 /// Who may do what with an alert. An organisation answers the question that others put to it, and never decides its own case.

@@ -61,6 +61,13 @@ pub mod proto {
             tonic::include_proto!("qipp.alerts.v1");
         }
     }
+    /// One replica of the projection.
+    pub mod replica {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("qipp.replica.v1");
+        }
+    }
     /// The log itself.
     pub mod log {
         /// Version 1.

@@ -299,6 +299,7 @@ impl Second {
             } => {
                 let switched = match self.phase() {
                     Phase::Ready => self.switch(even_if_different).await?,
+                    Phase::Kept => Err(RebuildError::Kept),
                     _ => Err(RebuildError::NotReady),
                 };
                 self.publish(self.phase());

@@ -250,10 +250,20 @@ impl Follower {
         self.shared.read().superseded
     }
 
-    /// The digest of the nation as it stands ([`digest_of`]). Holds a view while it is computed.
+    /// The digest of the nation as it stands ([`digest_of`]).
     #[must_use]
     pub fn digest(&self) -> String {
-        digest_of(&self.view())
+        self.digest_at_cut().0
+    }
+
+    /// The digest of the nation as it stands, and the cut at which that is. Folding goes on while it is computed.
+    #[must_use]
+    pub fn digest_at_cut(&self) -> (String, Cut) {
+        let (nation, cut) = {
+            let state = self.shared.read();
+            (state.nation.frozen(), state.cut.clone())
+        };
+        (digest_of(&nation), cut)
     }
 
     /// The state as it stands, to be given to somebody else as a checkpoint. Costs a pointer for each key.

@@ -70,6 +70,9 @@ pub enum RebuildError {
         "the state beside has not caught up yet: look at its progress, and switch when it is ready"
     )]
     NotReady,
+    /// What is beside served before, and rests.
+    #[error("the state beside is the one that served before: go back to it, or forget it")]
+    Kept,
     /// It says something else.
     #[error(
         "the state beside says something else in {count} places ({named}): find out why, then forget it, or switch even if it is different"
@@ -98,6 +101,7 @@ impl RebuildError {
             Self::UnderWay => "REBUILD_UNDER_WAY",
             Self::NothingBeside => "REBUILD_NOT_STARTED",
             Self::NotReady => "REBUILD_NOT_READY",
+            Self::Kept => "REBUILD_KEPT",
             Self::Differs { .. } => "REBUILD_DIFFERS",
             Self::NothingKept => "REBUILD_NOTHING_KEPT",
             Self::Failed(_) => "REBUILD_FAILED",
@@ -155,7 +159,7 @@ impl Follower {
     /// Puts the state that is beside in the place of the one that serves, at one cut, and keeps the latter beside. Answers the cut.
     ///
     /// # Errors
-    /// [`RebuildError::NothingBeside`], [`RebuildError::NotReady`], [`RebuildError::Failed`]; [`RebuildError::Differs`] unless `even_if_different`.
+    /// [`RebuildError::NothingBeside`], [`RebuildError::NotReady`], [`RebuildError::Kept`], [`RebuildError::Failed`]; [`RebuildError::Differs`] unless `even_if_different`.
     /// After each the one that served serves on.
     pub async fn switch(&self, even_if_different: bool) -> Result<Cut, RebuildError> {
         let (answer, answered) = oneshot::channel();
@@ -179,16 +183,22 @@ impl Follower {
             return Err(RebuildError::NothingKept);
         }
         self.tell(Command::Resume)?;
+        let resumed = rebuild.wait_for(|rebuild| rebuild.phase != Phase::Kept);
+        drop(resumed.await);
+        self.switch_when_ready(true).await
+    }
+
+    /// As [`switch`](Self::switch), and waits until it was compared.
+    ///
+    /// # Errors
+    /// As [`switch`](Self::switch), but for [`RebuildError::NotReady`].
+    pub async fn switch_when_ready(&self, even_if_different: bool) -> Result<Cut, RebuildError> {
+        let mut rebuild = self.rebuild();
         loop {
-            let stood = rebuild
-                .wait_for(|rebuild| !matches!(rebuild.phase, Phase::Kept | Phase::CatchingUp))
-                .await
-                .map(|rebuild| rebuild.phase.clone());
-            if !matches!(stood, Ok(Phase::Ready)) {
-                return Err(self.why_gone());
-            }
-            match self.switch(true).await {
-                // Compared anew just now.
+            let stands = rebuild.wait_for(|rebuild| rebuild.phase != Phase::CatchingUp);
+            drop(stands.await);
+            match self.switch(even_if_different).await {
+                // It is being compared anew.
                 Err(RebuildError::NotReady) => {}
                 switched => return switched,
             }

@@ -84,6 +84,8 @@ pub struct Evaluator {
     epoch: Option<u64>,
     /// Per organisation the offset up to which its returns have been looked at.
     seen: BTreeMap<OrgCode, u64>,
+    /// How often the fold's state had been exchanged for one that says something else.
+    restated: u64,
     /// The day of the last whole evaluation.
     day: Option<Date>,
     queues: Queues,
@@ -180,6 +182,7 @@ impl Evaluator {
             chosen: channel::Sender::new(false).subscribe(),
             epoch: None,
             seen: BTreeMap::new(),
+            restated: 0,
             day: None,
             queues: Queues::default(),
             rest: Rest::new(),
@@ -390,6 +393,14 @@ impl Evaluator {
 
     /// What the evaluator writes itself (national values, alerts) is no reason to evaluate again.
     fn note(&mut self, keys: &BTreeSet<Key>) {
+        let restated = self.deps.follower.restated();
+        if restated != self.restated {
+            self.restated = restated;
+            // What was concluded rests on a state that is gone; what is recorded of it and still right is not recorded again.
+            self.seen.clear();
+            self.queues.begin_again();
+            self.queues.everything = true;
+        }
         for key in keys {
             match key {
                 Key::Ledger(org) => {

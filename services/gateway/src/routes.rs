@@ -118,6 +118,22 @@ pub const TABLE: &[Route] = &[
         "/v1/benchmarks/{marker}",
         "qipp.alerts.v1.AlertsService/ListBenchmarks",
     ),
+    post(
+        "/v1/replica/rebuild",
+        "qipp.replica.v1.ReplicaService/StartRebuild",
+    ),
+    get(
+        "/v1/replica/rebuild",
+        "qipp.replica.v1.ReplicaService/GetRebuild",
+    ),
+    post(
+        "/v1/replica/rebuild/switch",
+        "qipp.replica.v1.ReplicaService/SwitchRebuild",
+    ),
+    post(
+        "/v1/replica/rebuild/forget",
+        "qipp.replica.v1.ReplicaService/ForgetRebuild",
+    ),
 ];
 
 /// CSV through `IntakeService/SubmitReturns`.

@@ -19,7 +19,7 @@ impl Projections {
     ) -> Result<wire::GetStatusResponse, ApiError> {
         let head = self.deps.log.head();
         let all_parked = self.deps.follower.parked();
-        let (cut, counts, (first, last), parked) = {
+        let (mut cut, counts, (first, last), parked) = {
             let answer = self.deps.answer(caller, request.read.as_ref()).await?;
             caller.may(Target::None, &answer.current)?;
             let is_visible = |p: &Parked| {
@@ -42,10 +42,13 @@ impl Projections {
         let digest = if request.digest {
             check_digest(&caller.principal).map_err(denied)?;
             let follower = self.deps.follower.clone();
-            let computed = tokio::task::spawn_blocking(move || follower.digest()).await;
-            computed.map_err(|error| {
+            let computed = tokio::task::spawn_blocking(move || follower.digest_at_cut()).await;
+            let computed = computed.map_err(|error| {
                 ApiError::new(Code::Internal, "DIGEST_FAILED", error.to_string())
-            })?
+            })?;
+            // Two who say which digest they have at which cut can be compared.
+            cut = computed.1;
+            computed.0
         } else {
             String::new()
         };

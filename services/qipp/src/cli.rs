@@ -96,6 +96,8 @@ enum Verb {
     Log(verbs::log::LogArgs),
     /// Make a data directory from a back-up, as the log stood at its end, at a cut or at a time.
     Restore(verbs::restore::RestoreArgs),
+    /// Fold the state anew beside the one that serves, compare the two, and change over without a gap.
+    Rebuild(verbs::rebuild::RebuildArgs),
     /// Make keys.
     Keys(verbs::keys::KeysArgs),
 }
@@ -203,6 +205,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Backup(args) => verbs::backup::run(args).await,
         Verb::Log(args) => verbs::log::run(args).await,
         Verb::Restore(args) => verbs::restore::run(args).await,
+        Verb::Rebuild(args) => verbs::rebuild::run(args).await,
         Verb::Keys(args) => verbs::keys::run(args),
     }
 }

@@ -12,6 +12,7 @@ use qipp_api::proto::intake::v1::{SubmitReturnsRequest, SubmitReturnsResponse};
 use qipp_api::proto::log::v1::log_service_client::LogServiceClient;
 use qipp_api::proto::projections::v1::projections_service_client::ProjectionsServiceClient;
 use qipp_api::proto::registry::v1::registry_service_client::RegistryServiceClient;
+use qipp_api::proto::replica::v1::replica_service_client::ReplicaServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -148,6 +149,18 @@ impl Client {
     #[must_use]
     pub fn log(&self) -> LogServiceClient<Transport> {
         LogServiceClient::new(self.transport(None)).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// One replica of the projection.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaServiceClient<Transport> {
+        ReplicaServiceClient::new(self.transport(self.with_key.timeout))
+    }
+
+    /// Its checkpoint: the stream has no deadline.
+    #[must_use]
+    pub fn checkpoint(&self) -> ReplicaServiceClient<Transport> {
+        ReplicaServiceClient::new(self.transport(None))
     }
 
     /// Submits many returns through the bulk stream, in order. `answered` hears of each return with its answer. After a broken connection it

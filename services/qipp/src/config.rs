@@ -4,6 +4,7 @@ mod layers;
 mod listed;
 mod log_kind;
 mod services;
+mod snapshot;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use layers::Entry;
 pub(crate) use layers::entries;
 pub use log_kind::{Kafka, LogKind, Properties};
 pub use services::{Peers, Service};
+pub use snapshot::Snapshot;
 
 /// Every default, documented.
 pub const DEFAULTS: &str = include_str!("../default.toml");
@@ -53,6 +55,7 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     pub kafka: Kafka,
     pub peers: Peers,
+    pub snapshot: Snapshot,
     pub operations: Operations,
     pub traces: Traces,
     pub limits: Limits,
@@ -291,6 +294,7 @@ impl ServeConfig {
         if let Err(what) = crate::log::check(self) {
             wrong.push(format!("serve.log: {what}"));
         }
+        self.snapshot.wrong(&mut wrong);
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         wrong

@@ -196,7 +196,7 @@ pub(crate) fn find(named: Option<&Path>, data_dir: &Path, role: Role) -> anyhow:
     read(&path).context("no key: pass --key-file FILE or set QIPP_KEY (`qipp serve` makes local keys in its data directory at the first start)")
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("can't read the key {}", path.display()))?;
     Ok(text.trim().to_owned())

@@ -28,6 +28,7 @@ mod peers;
 mod port;
 mod published;
 pub mod serve;
+mod snapshot;
 mod standing;
 mod traces;
 mod verbs;

@@ -32,7 +32,7 @@ pub use crate::log::open_log;
 pub(crate) use crate::log::{has_log, with_code};
 use crate::peers::Peers;
 use crate::standing::Standing;
-use crate::{gauges, operations, peers, port};
+use crate::{gauges, operations, peers, port, snapshot};
 
 /// How soon a log that did not say where it ends is asked again, while nothing is answered from its fold yet.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -153,7 +153,8 @@ impl House {
         );
         gauges::register(&deps, &standing, &admission);
         let (reporter, health) = tonic_health::server::health_reporter();
-        let background = standing.tasks(reporter);
+        let mut background = standing.tasks(reporter);
+        background.extend(snapshot::saving(config, &deps.follower));
         let grpc = grpc(config, &deps, alerts, caught_up)?;
         let grpc = with_all(grpc, &peers, health)?;
         let app = app(config, grpc, gate, &deps, standing.clone());
@@ -305,7 +306,10 @@ async fn deps(
     };
     let follower = Follower::start(
         Arc::clone(&parts.log),
-        FollowerConfig::new(store, decode),
+        FollowerConfig {
+            snapshots: snapshot::source(config),
+            ..FollowerConfig::new(store, decode)
+        },
         stop_folding,
     );
     Ok(Deps {
@@ -407,6 +411,9 @@ fn grpc(
     }
     if let Some(alerts) = alerts {
         routes = routes.add_service(alerts);
+    }
+    if config.opens_log() {
+        routes = routes.add_service(qipp_replica::build(deps.clone(), decode));
     }
     // Within the gate: who may not call at all is told at once.
     let held = axum::middleware::from_fn_with_state(caught_up, caught_up::hold);

@@ -182,6 +182,32 @@ fn cases(org: &str, alert: &str) -> Vec<Case> {
             json!({"marker": "AE_4H"}),
         ),
         case("qipp.log.v1.LogService/ExportLog", OPERATOR, json!({})),
+        // In this order each of them can be done.
+        case(
+            "qipp.replica.v1.ReplicaService/StartRebuild",
+            OPERATOR,
+            json!({}),
+        ),
+        case(
+            "qipp.replica.v1.ReplicaService/GetRebuild",
+            OPERATOR,
+            json!({}),
+        ),
+        case(
+            "qipp.replica.v1.ReplicaService/SwitchRebuild",
+            OPERATOR,
+            json!({}),
+        ),
+        case(
+            "qipp.replica.v1.ReplicaService/ForgetRebuild",
+            OPERATOR,
+            json!({}),
+        ),
+        case(
+            "qipp.replica.v1.ReplicaService/FetchCheckpoint",
+            OPERATOR,
+            json!({}),
+        ),
     ]
 }
 

@@ -137,6 +137,11 @@ ActOnAlert           o--- o-N- onNE ----
 RecomputeAlert       o--- o-N- onNE onNE
 ListBenchmarks       ---- onNE onNE onNE
 ExportLog            ---- ---- ---- onNE
+StartRebuild         ---- ---- ---- onNE
+GetRebuild           ---- ---- ---- onNE
+SwitchRebuild        ---- ---- ---- onNE
+ForgetRebuild        ---- ---- ---- onNE
+FetchCheckpoint      ---- ---- ---- onNE
 ";
     let matrix = matrix();
     assert_eq!(matrix, agreed, "\n{matrix}");

@@ -284,7 +284,7 @@ async fn what_cannot_be_done_is_said() {
     );
     assert_eq!(follower.back().await, Err(RebuildError::NothingKept));
     follower.switch(false).await.unwrap();
-    assert_eq!(follower.switch(false).await, Err(RebuildError::NotReady));
+    assert_eq!(follower.switch(false).await, Err(RebuildError::Kept));
 
     // With the fold that serves, what is beside ends, and so does the log's last user.
     shutdown.cancel();

@@ -7,6 +7,7 @@ pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod ready;
+pub(crate) mod rebuild;
 pub(crate) mod register;
 pub(crate) mod restore;
 pub(crate) mod serve;
