@@ -120,7 +120,7 @@ enum Wake {
     Shutdown,
     Arrived(Option<Arrival>),
     Saved(Result<Cut, String>),
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     Idle,
 }
 
@@ -180,7 +180,7 @@ impl Fold {
             () = signals.abandoned.cancelled() => Wake::Abandoned,
             () = signals.shutdown.cancelled() => Wake::Shutdown,
             saved = saved => Wake::Saved(saved),
-            Some(exchange) = signals.exchanged.recv() => Wake::Exchange(exchange),
+            Some(exchange) = signals.exchanged.recv() => Wake::Exchange(Box::new(exchange)),
             arrival = self.tails.next(), if !self.pausing => Wake::Arrived(arrival),
             () = idle => Wake::Idle,
         }
