@@ -128,7 +128,9 @@ mod tests {
         Candidate::new("me".to_owned(), true, PATIENCE)
     }
 
-    /// Steps of one process: chosen?, what three lanes show, seconds since the start, and what it has to do.
+    /// Chosen?, what three lanes show, seconds since the start, and what the process has to do.
+    type Step = (bool, [Option<Tenure>; 3], u64, Order);
+
     #[test]
     fn it_evaluates_only_while_every_lane_is_its_own() {
         let start = Instant::now();
@@ -137,7 +139,7 @@ mod tests {
         let all = |epoch, holder: &str| [(); 3].map(|()| held(epoch, holder));
         let mixed = |other: u64| [held(1, "me"), held(other, "you"), held(1, "me")];
         use Order::{Begin, Evaluate, StandBy};
-        let tables: [&[(bool, [Option<Tenure>; 3], u64, Order)]; 6] = [
+        let tables: [&[Step]; 6] = [
             // The first one, until it is not chosen any more; chosen again it begins anew.
             &[
                 (false, none(), 0, StandBy(None)),
