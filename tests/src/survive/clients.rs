@@ -401,7 +401,9 @@ impl Clients {
         client: &Client,
         rest: &[usize],
     ) -> Result<usize, String> {
-        let sendings = rest.iter().map(|number| self.plan.sendings[*number].clone());
+        let sendings = rest
+            .iter()
+            .map(|number| self.plan.sendings[*number].clone());
         let requests = sendings
             .zip(0..)
             .map(|(sending, sequence)| SubmitReturnsRequest {

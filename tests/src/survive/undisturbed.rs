@@ -38,7 +38,10 @@ impl Undisturbed {
     ) {
         for number in self.next..upto {
             let mut accepted = Vec::new();
-            for sending in plan.steps[number].iter().flat_map(|script| &script.sendings) {
+            for sending in plan.steps[number]
+                .iter()
+                .flat_map(|script| &script.sendings)
+            {
                 let sending = &plan.sendings[*sending];
                 let held = shown.get(&sending.wanted.slot).into_iter().flatten();
                 let mut held = held.filter(|held| held.token == sending.wanted.token);
