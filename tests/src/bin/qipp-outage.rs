@@ -138,12 +138,13 @@ fn line(failure: &Failure) -> String {
         format!(", taken over after {}", seconds(took))
     });
     format!(
-        "{:3} {} ({}) after {} answers{take_over}; in service again after {}, all in {}",
+        "{:3} {} ({}) after {} answers{take_over}; in service again after {}, longest wait for an answer {}, all in {}",
         failure.number,
         failure.kind,
         failure.victim,
         failure.after,
         seconds(failure.recovery),
+        seconds(failure.longest_wait),
         seconds(failure.took)
     )
 }
@@ -161,8 +162,9 @@ fn summary(report: &Report) {
         spread(&report.take_overs())
     );
     println!("in service again: {}", spread(&report.recoveries()));
+    println!("longest wait for an answer: {}", spread(&report.waits()));
     println!(
-        "{} nations; {} attempts, {} without an answer, {} accepted; {} digests equal to a fresh fold; {} alert events as undisturbed, {} superseded, {} tenures",
+        "{} nations; {} attempts, {} without an answer, {} accepted; {} digests equal to a fresh fold; {} alert events as undisturbed, {} records superseded, {} tenures",
         report.nations,
         report.attempts,
         report.unanswered,

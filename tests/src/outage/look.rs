@@ -8,9 +8,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use qipp::client::Client;
 use qipp_api::proto::events::v1::{Cut, ReadOptions};
 use qipp_api::proto::projections::v1::{GetStatusRequest, GetStatusResponse};
-use qipp_eventlog::{EventLog as _, KafkaConfig, KafkaLog};
 use tonic::Status;
 
+use super::image::Image;
 use super::services::{FULL, NAMES, Services};
 use crate::survive::checks::{self, Digest, Left, Told, Trouble};
 use crate::survive::clients::{Clients, may_pass};
@@ -47,7 +47,7 @@ pub(crate) struct Looker {
 pub(crate) struct Seen {
     /// Alert events that are in force, by the log.
     pub(crate) events: u64,
-    /// Alert events of evaluators whose time was over.
+    /// National values and alert events of evaluators whose time was over.
     pub(crate) superseded: u64,
     /// The highest epoch.
     pub(crate) epoch: u64,
@@ -77,7 +77,7 @@ impl Looker {
         })
     }
 
-    /// Waits until every replica answers with everything that was acknowledged, and somebody has evaluated it.
+    /// Waits until every replica answers with everything that had been acknowledged at the beginning, and somebody has evaluated it.
     pub(crate) async fn recovered(&self, clients: &Clients) -> Result<(), Faults> {
         let cut = clients.notes().cut.clone();
         for replica in &self.replicas {
@@ -95,7 +95,8 @@ impl Looker {
         at_the_end: bool,
     ) -> Result<Seen, Faults> {
         let digest = self.agreed(clients).await?;
-        let left = self.log(&digest).await?;
+        let image = Image::read(&self.url).await.map_err(fault)?;
+        let left = checks::read_all(&image, std::slice::from_ref(&digest)).await?;
         self.slots(clients, &digest.cut, at_the_end).await?;
         let history = so_far(clients, upto);
         let mut faults = Vec::new();
@@ -145,16 +146,6 @@ impl Looker {
             }
             tokio::time::sleep(AGAIN).await;
         }
-    }
-
-    /// All of the log, and a fresh fold of it to the cut of the digest.
-    async fn log(&self, digest: &Digest) -> Result<Left, Faults> {
-        let config = KafkaConfig::from_url(&self.url).map_err(fault)?;
-        let opened = tokio::task::spawn_blocking(move || KafkaLog::open(config)).await;
-        let log = opened.map_err(fault)?.map_err(fault)?;
-        let read = checks::read_all(&log, std::slice::from_ref(digest)).await;
-        log.close().await;
-        read
     }
 
     /// Asks every replica about every slot of which something was answered since the last look.

@@ -17,6 +17,7 @@
 //! between is its own affair, so a replayed seed meets similar moments and not the very same.
 
 mod blow;
+mod image;
 mod look;
 mod services;
 mod strikes;
@@ -45,8 +46,8 @@ use crate::survive::{Faults, fault};
 
 /// So many failures hit one nation at most.
 const PER_NATION: usize = 20;
-/// A client that has no answer after so long asks another process.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A client that has no answer after so long asks another process: shorter than most failures.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -76,8 +77,10 @@ pub struct Failure {
     pub after: u64,
     /// Until somebody else had evaluated all that was acknowledged, where it hit the evaluator.
     pub take_over: Option<Duration>,
-    /// From when it was undone until everything was in service.
+    /// From when everything ran again until everything was in service: read by every replica, and evaluated.
     pub recovery: Duration,
+    /// The longest that a client went from process to process with one return until it had an answer.
+    pub longest_wait: Duration,
     /// How long all of it took, with the load and the look.
     pub took: Duration,
 }
@@ -99,7 +102,7 @@ pub struct Report {
     pub digests: u64,
     /// Alert events that were compared with an undisturbed run, at the end of each nation.
     pub events: u64,
-    /// Alert events in the logs that were written by an evaluator whose time was over, and that nobody saw.
+    /// National values and alert events in the logs that were written by an evaluator whose time was over, and that nobody saw.
     pub superseded: u64,
     /// Tenures of evaluators.
     pub epochs: u64,
@@ -120,6 +123,14 @@ impl Report {
     #[must_use]
     pub fn take_overs(&self) -> Vec<Duration> {
         let mut all: Vec<_> = self.failures.iter().filter_map(|f| f.take_over).collect();
+        all.sort();
+        all
+    }
+
+    /// The longest waits of clients, shortest first.
+    #[must_use]
+    pub fn waits(&self) -> Vec<Duration> {
+        let mut all: Vec<_> = self.failures.iter().map(|f| f.longest_wait).collect();
         all.sort();
         all
     }
@@ -292,9 +303,8 @@ impl<'a> Nation<'a> {
         report: &mut Report,
     ) -> Result<Failure, Faults> {
         let began = Instant::now();
-        let (answers, blow) = self.strike(segment).await?;
-        self.looker.recovered(&self.clients).await?;
-        let recovery = blow.undone.elapsed();
+        self.clients.notes().longest_wait = Duration::ZERO;
+        let (answers, blow, recovery) = self.strike(segment).await?;
         let upto = segment.steps.end;
         let at_the_end = upto == self.clients.plan.steps.len();
         self.services.are_sound()?;
@@ -307,14 +317,16 @@ impl<'a> Nation<'a> {
             after: answers,
             take_over: blow.take_over,
             recovery,
+            longest_wait: self.clients.notes().longest_wait,
             took: began.elapsed(),
         };
         self.clients.say(&json!({ "held": format!("{failure:?}") }));
         Ok(failure)
     }
 
-    /// Sends the steps of a segment, with its failure in between. After how many answers that came, and what came of it.
-    async fn strike(&mut self, segment: &Segment) -> Result<(u64, Blow), Faults> {
+    /// Sends the steps of a segment, with its failure in between. After how many answers that came, what came of it, and how long it took
+    /// until everything was in service again.
+    async fn strike(&mut self, segment: &Segment) -> Result<(u64, Blow, Duration), Faults> {
         let (steps, calm) = (segment.steps.clone(), self.clients.plan.calm);
         let mut answered = self.clients.acknowledged();
         let aim = *answered.borrow() + segment.after as u64;
@@ -333,12 +345,19 @@ impl<'a> Nation<'a> {
         let answers = *answered.borrow();
         let (services, clients) = (&mut self.services, &self.clients);
         let blow = blow(&segment.strike, services, self.cluster, clients).await?;
-        let sent = match ended {
-            Some(sent) => sent,
-            None => (&mut load.0).await,
+        let recovered = async {
+            self.looker.recovered(&self.clients).await?;
+            Ok(blow.undone.elapsed())
         };
-        sent.map_err(fault)?.map_err(fault)?;
-        Ok((answers, blow))
+        let sent = async {
+            let sent = match ended {
+                Some(sent) => sent,
+                None => (&mut load.0).await,
+            };
+            sent.map_err(fault)?.map_err(fault)
+        };
+        let (recovery, ()) = tokio::try_join!(recovered, sent)?;
+        Ok((answers, blow, recovery))
     }
 
     /// Everything ends in order.

@@ -250,7 +250,7 @@ pub(crate) struct Left {
     pub(crate) returns: Vec<Stored>,
     /// Where the alert facts stand that are in force.
     pub(crate) alerts: Vec<Place>,
-    /// Alert facts of evaluators whose time was over.
+    /// National values and alert facts of evaluators whose time was over.
     pub(crate) superseded: u64,
     /// The highest epoch that was begun; 0 when there is one evaluator.
     pub(crate) epoch: u64,
@@ -267,7 +267,8 @@ impl Reign {
         if let Some(Body::EpochBegun(begun)) = &envelope.body {
             self.epoch = self.epoch.max(begun.epoch);
         }
-        envelope.writer_epoch != 0 && envelope.writer_epoch < self.epoch
+        let begins = matches!(envelope.body, Some(Body::EpochBegun(_)));
+        !begins && envelope.writer_epoch != 0 && envelope.writer_epoch < self.epoch
     }
 }
 
@@ -317,8 +318,8 @@ pub(crate) async fn read_all(log: &dyn EventLog, digests: &[Digest]) -> Result<L
             for record in &page {
                 match topic {
                     Topic::Returns => left.returns.extend(stored(record)),
-                    Topic::Alerts => left.take(record, &mut reign),
-                    _ => {}
+                    Topic::Alerts | Topic::Benchmarks => left.take(record, &mut reign),
+                    Topic::Reference => {}
                 }
             }
         }
@@ -331,20 +332,18 @@ pub(crate) async fn read_all(log: &dyn EventLog, digests: &[Digest]) -> Result<L
 }
 
 impl Left {
-    /// A record of the alerts topic.
+    /// A record of a topic that the evaluator writes to.
     fn take(&mut self, record: &Record, reign: &mut Reign) {
         let Ok(envelope) = Envelope::decode(record.payload.clone()) else {
             return;
         };
         let is_over = reign.is_over(&envelope);
         self.epoch = self.epoch.max(reign.epoch);
-        if is_evaluation(&envelope) {
-            if is_over {
-                self.superseded += 1;
-            } else {
-                let place = (record.position.partition, record.position.offset);
-                self.alerts.push(place);
-            }
+        if is_over {
+            self.superseded += 1;
+        } else if is_evaluation(&envelope) {
+            let place = (record.position.partition, record.position.offset);
+            self.alerts.push(place);
         }
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct Notes {
     pub(crate) unchecked: BTreeSet<Slot>,
     /// Every attempt, for a look when something is wrong.
     pub(crate) journal: Journal,
+    /// The longest that a client waited for one answer, over all its attempts.
+    pub(crate) longest_wait: Duration,
 }
 
 /// How an attempt ended.
@@ -121,6 +123,7 @@ impl Clients {
             cut: Cut::default(),
             unchecked: BTreeSet::new(),
             journal,
+            longest_wait: Duration::ZERO,
         };
         Self {
             plan,
@@ -347,10 +350,16 @@ impl Clients {
             let known = matches!(outcome, Outcome::Answered(_));
             self.note(number, began, outcome);
             if known {
+                self.waited(since);
                 return Ok(());
             }
             self.turn(line, at.life, since).await?;
         }
+    }
+
+    fn waited(&self, since: Instant) {
+        let mut notes = self.notes();
+        notes.longest_wait = notes.longest_wait.max(since.elapsed());
     }
 
     /// The next one is asked, after a moment.
@@ -385,6 +394,7 @@ impl Clients {
             let answered = self.stream_once(&at, &client, rest).await?;
             next += answered;
             if answered > 0 {
+                self.waited(since);
                 since = Instant::now();
             }
             if next < numbers.len() {
