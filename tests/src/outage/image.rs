@@ -34,7 +34,9 @@ impl Image {
             cause: error.to_string(),
         })??;
         let layout = log.layout();
-        let all = layout.all().map(|(topic, partition)| whole(&log, topic, partition));
+        let all = layout
+            .all()
+            .map(|(topic, partition)| whole(&log, topic, partition));
         let all = futures::stream::iter(all.collect::<Vec<_>>());
         let records = all.buffer_unordered(AT_ONCE).try_collect().await;
         log.close().await;
@@ -68,22 +70,14 @@ impl EventLog for Image {
     }
 
     /// It takes none.
-    async fn append(
-        &self,
-        _: Topic,
-        _: u16,
-        _: Vec<NewRecord>,
-    ) -> Result<Vec<Appended>, LogError> {
+    async fn append(&self, _: Topic, _: u16, _: Vec<NewRecord>) -> Result<Vec<Appended>, LogError> {
         Err(LogError::Closed)
     }
 
     fn head(&self) -> Cut {
-        let mut head = Cut::default();
-        for ((topic, partition), records) in &self.records {
-            let next = records.last().map_or(0, |last| last.position.offset + 1);
-            head.set(*topic, *partition, next);
-        }
-        head
+        let next = |records: &Vec<Record>| records.last().map_or(0, |r| r.position.offset + 1);
+        let all = self.records.iter();
+        all.map(|(lane, records)| (*lane, next(records))).collect()
     }
 
     fn tail(&self, topic: Topic, partition: u16, from: u64) -> RecordStream {
@@ -107,7 +101,10 @@ impl EventLog for Image {
 
 impl Image {
     fn from(&self, topic: Topic, partition: u16, from: u64) -> impl Iterator<Item = &Record> {
-        let records = self.records.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
+        let records = self
+            .records
+            .get(&(topic, partition))
+            .map_or(&[][..], Vec::as_slice);
         let first = records.partition_point(|record| record.position.offset < from);
         records[first..].iter()
     }
