@@ -120,7 +120,7 @@ impl Hand<'_> {
         // Whoever is first: another one, or itself when it is back.
         let taken = was_evaluating.then(|| self.take_over(0..FULL));
         tokio::time::sleep(self.strike.hold).await;
-        self.services.up(victim).await?;
+        self.services.up(&[victim]).await?;
         match taken {
             Some(taken) => taken.await.map_err(fault)?.map(Some),
             None => Ok(None),
@@ -158,12 +158,8 @@ impl Hand<'_> {
             .await?;
         tokio::time::sleep(self.strike.hold).await;
         let started = victims.to_vec();
-        self.on_cluster(move |cluster| {
-            started
-                .iter()
-                .try_for_each(|node| cluster.start_node(*node))
-        })
-        .await?;
+        self.on_cluster(move |cluster| start(cluster, &started))
+            .await?;
         let names: Vec<String> = victims.iter().map(usize::to_string).collect();
         Ok(format!("broker {}", names.join(" and ")))
     }
@@ -179,10 +175,21 @@ impl Hand<'_> {
         }
         // Orderly ends of brokers wait for a majority that is going away: they are killed.
         self.brokers(&[0, 1, 2]).await?;
-        for number in 0..NAMES.len() {
-            self.services.up(number).await?;
-        }
+        self.services.up(&[0, 1, 2]).await?;
         let way = if self.strike.harsh { "killed" } else { "ended" };
         Ok(format!("all processes {way}, all brokers killed"))
     }
+}
+
+/// Starts brokers at the same time, and waits until all are in service.
+fn start(cluster: &Cluster, nodes: &[usize]) -> Result<(), qipp_kafka_cluster::Error> {
+    std::thread::scope(|scope| {
+        let started = nodes
+            .iter()
+            .map(|node| scope.spawn(|| cluster.start_node(*node)));
+        let started: Vec<_> = started.collect();
+        let mut ended = started.into_iter();
+        ended.try_for_each(|thread| thread.join().expect("it does not panic"))
+    })?;
+    cluster.ready()
 }

@@ -89,9 +89,8 @@ impl Services {
             lives: 0,
             folder: folder.to_owned(),
         };
-        for number in 0..NAMES.len() {
-            services.up(number).await?;
-        }
+        services.up(&[0]).await?;
+        services.up(&[1, 2]).await?;
         Ok((services, receiver))
     }
 
@@ -100,21 +99,30 @@ impl Services {
         crate::survive::keys(&self.all[0].data)
     }
 
-    /// Starts a process, and waits until it says where it listens.
-    pub(crate) async fn up(&mut self, number: usize) -> Result<(), Faults> {
+    /// Starts processes at the same time, and waits until each says where it listens.
+    pub(crate) async fn up(&mut self, numbers: &[usize]) -> Result<(), Faults> {
+        let mut started = Vec::new();
+        for number in numbers {
+            started.push((*number, self.spawn(*number)?));
+        }
+        for (number, mut served) in started {
+            let service = &mut self.all[number];
+            let up = served.address().await;
+            up.map_err(|why| fault(format!("process {} did not start: {why}", service.name)))?;
+            self.lives += 1;
+            service.life = self.lives;
+            service.served = Some(served);
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, number: usize) -> Result<Served, Faults> {
         let said = self.said();
-        let service = &mut self.all[number];
+        let service = &self.all[number];
         let words: Vec<&str> = service.arguments.iter().map(String::as_str).collect();
         let (binary, data) = (&service.binary, &service.data);
-        let served = Served::spawn_at(&service.listen, binary, data, &said, &words);
-        let mut served = served.map_err(fault)?;
-        let up = served.address().await;
-        up.map_err(|why| fault(format!("process {} did not start: {why}", service.name)))?;
-        self.lives += 1;
-        service.life = self.lives;
-        service.served = Some(served);
-        self.tell();
-        Ok(())
+        Served::spawn_at(&service.listen, binary, data, &said, &words).map_err(fault)
     }
 
     /// SIGKILL.

@@ -402,3 +402,42 @@ fn stored(record: &Record) -> Option<Stored> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use qipp_api::proto::events::v1::{AlertFacts, EpochBegun};
+
+    use super::*;
+
+    fn envelope(epoch: u64, body: Body) -> Envelope {
+        Envelope {
+            writer_epoch: epoch,
+            body: Some(body),
+            ..Envelope::default()
+        }
+    }
+
+    #[test]
+    fn behind_the_beginning_of_an_epoch_a_lower_one_is_over_and_people_never_are() {
+        let begun = |epoch| {
+            let holder = "somebody".to_owned();
+            envelope(epoch, Body::EpochBegun(EpochBegun { epoch, holder }))
+        };
+        let told = |epoch| envelope(epoch, Body::Alerts(AlertFacts::default()));
+        let mut reign = Reign::default();
+        let records = [
+            (told(1), false),
+            (begun(1), false),
+            (told(1), false),
+            (begun(3), false),
+            (told(1), true),
+            (begun(2), false),
+            (told(2), true),
+            (told(3), false),
+            (told(0), false),
+        ];
+        for (number, (record, expected)) in records.iter().enumerate() {
+            assert_eq!(reign.is_over(record), *expected, "record {number}");
+        }
+    }
+}
