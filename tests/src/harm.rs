@@ -36,7 +36,7 @@ const MARKERS: [(&str, f64, f64); 3] = [
 /// How much worse the harmed markers get.
 const HARM: f64 = 1.6;
 /// Months of harm.
-const HARMED_MONTHS: usize = 3;
+pub(crate) const HARMED_MONTHS: usize = 3;
 
 /// Months from the first to the last.
 pub fn months() -> Vec<Period> {

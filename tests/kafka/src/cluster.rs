@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::distribution::{Distribution, LOOK, target};
 use crate::error::{Code, Error};
 use crate::node::Node;
-use crate::ports::{self, random};
+use crate::ports::{free_ports, random};
 use crate::properties::Ports;
 use crate::shared::{EXISTING, existing};
 use crate::view::View;
@@ -298,7 +298,7 @@ impl Drop for Cluster {
 
 /// Ports for all nodes, and the forwarders of the views.
 fn addresses(brokers: usize) -> std::io::Result<(Vec<Ports>, Vec<View>)> {
-    let free = ports::free(brokers * (2 + VIEWS))?;
+    let free = free_ports(brokers * (2 + VIEWS))?;
     let mut nodes: Vec<Ports> = (free.chunks(2 + VIEWS))
         .map(|ports| Ports {
             client: ports[0],

@@ -23,5 +23,6 @@ mod wire;
 pub use cluster::{Cluster, VIEWS};
 pub use distribution::{Distribution, VERSION};
 pub use error::{Code, Error};
+pub use ports::free_ports;
 pub use shared::{EXISTING, Shared, shared};
 pub use view::View;

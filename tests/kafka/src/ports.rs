@@ -14,7 +14,7 @@ const LOWEST: u16 = 15_000;
 ///
 /// # Errors
 /// When there are none left.
-pub(crate) fn free(count: usize) -> io::Result<Vec<u16>> {
+pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let above = above().max(LOWEST + 1000);
     let mut tried = BTreeSet::new();
     let mut taken = Vec::new();

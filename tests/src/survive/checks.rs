@@ -22,13 +22,13 @@ use super::plan::slot_of;
 
 /// The state of a house at a cut, in one word.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Digest {
-    pub(super) cut: Cut,
-    pub(super) digest: String,
+pub(crate) struct Digest {
+    pub(crate) cut: Cut,
+    pub(crate) digest: String,
 }
 
 /// Why a look was not finished.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The house went away.
     Gone,
     /// Something that must not be.
@@ -48,7 +48,7 @@ impl From<Status> for Trouble {
 
 /// Looks at everything that was answered since the last look, as the house shows it now, and takes its digest if nothing happens in
 /// between. What could not be looked at is looked at the next time.
-pub(super) async fn look(clients: &Clients, client: &Client) -> Result<Option<Digest>, Trouble> {
+pub(crate) async fn look(clients: &Clients, client: &Client) -> Result<Option<Digest>, Trouble> {
     let (slots, cut, asked) = {
         let mut notes = clients.notes();
         let slots = std::mem::take(&mut notes.unchecked);
@@ -96,7 +96,7 @@ fn read(cut: Option<&Cut>) -> Option<ReadOptions> {
 }
 
 /// The revisions of a slot as the house shows them.
-pub(super) async fn revisions(
+pub(crate) async fn revisions(
     client: &Client,
     slot: &Slot,
     cut: Option<&Cut>,
@@ -134,14 +134,14 @@ pub(super) async fn revisions(
 /// cuts, and the day that counted as today with the days of lateness that follow from it. Everything else has to be equal: which alerts
 /// there are, by their ids; what happened to each, in what order; and every finding, with figures, baselines, limits and wording.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Told {
-    pub(super) id: String,
-    pub(super) state: String,
-    pub(super) events: Vec<(Transition, Finding)>,
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) state: String,
+    pub(crate) events: Vec<(Transition, Finding)>,
 }
 
 /// Every alert that the house shows, and where each of their events stands.
-pub(super) async fn alerts(client: &Client) -> Result<(Vec<Told>, Vec<Place>), Status> {
+pub(crate) async fn alerts(client: &Client) -> Result<(Vec<Told>, Vec<Place>), Status> {
     let mut told = Vec::new();
     let mut places = Vec::new();
     let mut request = ListAlertsRequest::default();
@@ -220,7 +220,7 @@ fn comparable(mut finding: Finding) -> Finding {
 }
 
 /// What differs between the alerts of two runs.
-pub(super) fn differing(disturbed: &[Told], undisturbed: &[Told]) -> Vec<String> {
+pub(crate) fn differing(disturbed: &[Told], undisturbed: &[Told]) -> Vec<String> {
     let by_id = |told: &[Told]| {
         told.iter()
             .map(|t| (t.id.clone(), t.clone()))
@@ -244,15 +244,36 @@ pub(super) fn differing(disturbed: &[Told], undisturbed: &[Told]) -> Vec<String>
     faults
 }
 
-/// What a log holds once nobody has it open.
-pub(super) struct Left {
-    pub(super) returns: Vec<Stored>,
-    /// Where alert facts stand.
-    pub(super) alerts: Vec<Place>,
+/// What a log holds.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) returns: Vec<Stored>,
+    /// Where the alert facts stand that are in force.
+    pub(crate) alerts: Vec<Place>,
+    /// National values and alert facts of evaluators whose time was over.
+    pub(crate) superseded: u64,
+    /// The highest epoch that was begun; 0 when there is one evaluator.
+    pub(crate) epoch: u64,
+}
+
+/// Whose alert facts count in a partition, by the contract's words: behind the beginning of an epoch, those of a lower one do not.
+#[derive(Default)]
+struct Reign {
+    epoch: u64,
+}
+
+impl Reign {
+    fn is_over(&mut self, envelope: &Envelope) -> bool {
+        if let Some(Body::EpochBegun(begun)) = &envelope.body {
+            self.epoch = self.epoch.max(begun.epoch);
+        }
+        let begins = matches!(envelope.body, Some(Body::EpochBegun(_)));
+        !begins && envelope.writer_epoch != 0 && envelope.writer_epoch < self.epoch
+    }
 }
 
 /// Opens the log that the house left, which verifies all of it; reads it; and folds it afresh to each cut of which a digest was told.
-pub(super) async fn left(data: &Path, digests: &[Digest]) -> Result<Left, Vec<String>> {
+pub(crate) async fn left(data: &Path, digests: &[Digest]) -> Result<Left, Vec<String>> {
     let path = data.join("log");
     let opened =
         tokio::task::spawn_blocking(move || EmbeddedLog::open(path, EmbeddedConfig::default()))
@@ -261,17 +282,18 @@ pub(super) async fn left(data: &Path, digests: &[Digest]) -> Result<Left, Vec<St
         .map_err(|error| vec![error.to_string()])?
         .map_err(|error| vec![format!("the log does not open: {error}")])?;
     let log: Arc<dyn EventLog> = Arc::new(log);
-    let read = read_all(&log, digests).await;
+    let read = read_all(&*log, digests).await;
     log.close().await;
     read
 }
 
-async fn read_all(log: &Arc<dyn EventLog>, digests: &[Digest]) -> Result<Left, Vec<String>> {
+/// Reads a log, and folds it afresh to each cut of which a digest was told.
+pub(crate) async fn read_all(log: &dyn EventLog, digests: &[Digest]) -> Result<Left, Vec<String>> {
     let mut faults = Vec::new();
     for told in digests {
         let cut =
             qipp_api::cut::cut_from_proto(&told.cut, "cut").map_err(|e| vec![format!("{e:?}")])?;
-        match fold_to(&**log, qipp::serve::decode, &cut).await {
+        match fold_to(log, qipp::serve::decode, &cut).await {
             Ok((nation, _)) => {
                 let fresh = digest_of(&nation);
                 if fresh != told.digest {
@@ -284,11 +306,9 @@ async fn read_all(log: &Arc<dyn EventLog>, digests: &[Digest]) -> Result<Left, V
             Err(error) => faults.push(format!("no fold to {cut:?}: {error}")),
         }
     }
-    let mut left = Left {
-        returns: Vec::new(),
-        alerts: Vec::new(),
-    };
+    let mut left = Left::default();
     for (topic, partition) in log.layout().all() {
+        let mut reign = Reign::default();
         let mut from = 0;
         loop {
             let page = log.read(topic, partition, from, 1000).await;
@@ -298,10 +318,8 @@ async fn read_all(log: &Arc<dyn EventLog>, digests: &[Digest]) -> Result<Left, V
             for record in &page {
                 match topic {
                     Topic::Returns => left.returns.extend(stored(record)),
-                    Topic::Alerts if is_evaluation(record) => {
-                        left.alerts.push((partition, record.position.offset));
-                    }
-                    _ => {}
+                    Topic::Alerts | Topic::Benchmarks => left.take(record, &mut reign),
+                    Topic::Reference => {}
                 }
             }
         }
@@ -313,12 +331,29 @@ async fn read_all(log: &Arc<dyn EventLog>, digests: &[Digest]) -> Result<Left, V
     }
 }
 
+impl Left {
+    /// A record of a topic that the evaluator writes to.
+    fn take(&mut self, record: &Record, reign: &mut Reign) {
+        let Ok(envelope) = Envelope::decode(record.payload.clone()) else {
+            return;
+        };
+        let is_over = reign.is_over(&envelope);
+        self.epoch = self.epoch.max(reign.epoch);
+        if is_over {
+            self.superseded += 1;
+        } else if is_evaluation(&envelope) {
+            let place = (record.position.partition, record.position.offset);
+            self.alerts.push(place);
+        }
+    }
+}
+
 fn body(record: &Record) -> Option<Body> {
     Envelope::decode(record.payload.clone()).ok()?.body
 }
 
-fn is_evaluation(record: &Record) -> bool {
-    let Some(Body::Alerts(alerts)) = body(record) else {
+fn is_evaluation(envelope: &Envelope) -> bool {
+    let Some(Body::Alerts(alerts)) = &envelope.body else {
         return false;
     };
     let evaluated = |fact: &alert_fact::Fact| matches!(fact, alert_fact::Fact::Evaluated(_));
@@ -366,4 +401,43 @@ fn stored(record: &Record) -> Option<Stored> {
             dry_run: false,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use qipp_api::proto::events::v1::{AlertFacts, EpochBegun};
+
+    use super::*;
+
+    fn envelope(epoch: u64, body: Body) -> Envelope {
+        Envelope {
+            writer_epoch: epoch,
+            body: Some(body),
+            ..Envelope::default()
+        }
+    }
+
+    #[test]
+    fn behind_the_beginning_of_an_epoch_a_lower_one_is_over_and_people_never_are() {
+        let begun = |epoch| {
+            let holder = "somebody".to_owned();
+            envelope(epoch, Body::EpochBegun(EpochBegun { epoch, holder }))
+        };
+        let told = |epoch| envelope(epoch, Body::Alerts(AlertFacts::default()));
+        let mut reign = Reign::default();
+        let records = [
+            (told(1), false),
+            (begun(1), false),
+            (told(1), false),
+            (begun(3), false),
+            (told(1), true),
+            (begun(2), false),
+            (told(2), true),
+            (told(3), false),
+            (told(0), false),
+        ];
+        for (number, (record, expected)) in records.iter().enumerate() {
+            assert_eq!(reign.is_over(record), *expected, "record {number}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The clients: they send what the plan says, and go on until everything has its answer, however often the house goes away in between.
+//! Where several processes serve, a client stays with one until that one fails it, and asks the next then.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,53 +15,79 @@ use qipp_api::proto::intake::v1::{
     Decision, Receipt, SubmitReturnRequest, SubmitReturnsRequest, SubmitSchemeRequest,
 };
 use qipp_api::proto::registry::v1::RecordFactsRequest;
+use serde_json::json;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
+use super::journal::Journal;
 use super::model::{Answer, Attempt, History, Place, Slot};
 use super::plan::{Plan, Script};
 
-/// A call that takes longer than this has failed the run: the house is up again long before.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a client waits before it calls a house again that did not answer, unless it hears of a new one.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Where others can be asked it waits longer: while nobody can answer, that is a question every so often and not a flood.
+const PAUSE_ELSEWHERE: Duration = Duration::from_millis(25);
+/// A client that got no answer from anybody for so long has failed the run: everything is up again long before.
+const GIVEN_UP: Duration = Duration::from_secs(180);
 
-/// Where the house is now, and which of its lives it is; nothing while it is down.
+/// Where a process is now, and which of all lives it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) life: u64,
-    pub(super) url: String,
+pub(crate) struct Address {
+    pub(crate) life: u64,
+    pub(crate) url: String,
+}
+
+/// What becomes of a call that is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// There is one house, and it is up again long before this: the run has failed.
+    Fails(Duration),
+    /// It is given up, and made again elsewhere. What was given up may still be done, at any later time.
+    Elsewhere(Duration),
+}
+
+impl Patience {
+    fn time(self) -> Duration {
+        match self {
+            Self::Fails(time) | Self::Elsewhere(time) => time,
+        }
+    }
 }
 
 /// What all clients of an episode share.
 #[derive(Debug)]
-pub(super) struct Clients {
-    pub(super) plan: Plan,
-    pub(super) house: watch::Receiver<Option<Address>>,
-    pub(super) keys: Keys,
-    began: Instant,
+pub(crate) struct Clients {
+    pub(crate) plan: Plan,
+    /// Whoever can be asked now; nobody while the house is down.
+    pub(crate) houses: watch::Receiver<Vec<Address>>,
+    pub(crate) keys: Keys,
+    patience: Patience,
     ticks: AtomicU64,
+    /// How many sendings were answered.
+    acknowledged: watch::Sender<u64>,
     notes: Mutex<Notes>,
 }
 
 /// The keys of the house.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
-    pub(super) operator: String,
-    pub(super) collector: String,
-    pub(super) national: String,
+pub(crate) struct Keys {
+    pub(crate) operator: String,
+    pub(crate) collector: String,
+    pub(crate) national: String,
 }
 
 /// What has happened so far.
 #[derive(Debug)]
-pub(super) struct Notes {
-    pub(super) history: History,
+pub(crate) struct Notes {
+    pub(crate) history: History,
     /// Includes everything that was acknowledged.
-    pub(super) cut: Cut,
+    pub(crate) cut: Cut,
     /// Answered since they were last looked at.
-    pub(super) unchecked: BTreeSet<Slot>,
-    /// Every attempt as a line, for a look when something is wrong.
-    pub(super) file: std::io::BufWriter<std::fs::File>,
+    pub(crate) unchecked: BTreeSet<Slot>,
+    /// Every attempt, for a look when something is wrong.
+    pub(crate) journal: Journal,
+    /// The longest that a client waited for one answer, over all its attempts.
+    pub(crate) longest_wait: Duration,
 }
 
 /// How an attempt ended.
@@ -72,15 +99,20 @@ enum Outcome<T> {
 }
 
 /// The connection of one client, and the life of the house that it belongs to.
-#[derive(Debug, Default)]
-struct Line(Option<(u64, Client)>);
+#[derive(Debug)]
+struct Line {
+    held: Option<(Address, Client)>,
+    /// Who is asked: the next one when one has failed.
+    turn: usize,
+}
 
 impl Clients {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: Plan,
-        house: watch::Receiver<Option<Address>>,
+        houses: watch::Receiver<Vec<Address>>,
         keys: Keys,
-        file: std::fs::File,
+        patience: Patience,
+        journal: Journal,
     ) -> Self {
         let wanted = plan.sendings.iter().map(|s| s.wanted.clone()).collect();
         let notes = Notes {
@@ -90,67 +122,113 @@ impl Clients {
             },
             cut: Cut::default(),
             unchecked: BTreeSet::new(),
-            file: std::io::BufWriter::new(file),
+            journal,
+            longest_wait: Duration::ZERO,
         };
         Self {
             plan,
-            house,
+            houses,
             keys,
-            began: Instant::now(),
+            patience,
             ticks: AtomicU64::new(1),
+            acknowledged: watch::Sender::new(0),
             notes: Mutex::new(notes),
         }
     }
 
-    pub(super) fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
 
-    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn say(&self, what: &str) {
-        let elapsed = self.began.elapsed();
-        let _ = writeln!(self.notes().file, "{elapsed:.3?} {what}");
+    pub(crate) fn say(&self, what: &serde_json::Value) {
+        self.notes().journal.say(what);
     }
 
-    /// The house, once it is up.
-    pub(super) async fn up(&self) -> Address {
-        let mut house = self.house.clone();
-        let up = house.wait_for(Option::is_some).await;
-        up.expect("the killer outlives the clients")
-            .clone()
-            .expect("waited for")
+    /// How many sendings were answered, from now on.
+    pub(crate) fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    /// Whose turn it is of those who can be asked, once there is somebody.
+    pub(crate) async fn up(&self, turn: usize) -> Address {
+        let mut houses = self.houses.clone();
+        let up = houses.wait_for(|houses| !houses.is_empty()).await;
+        let up = up.expect("who starts the house outlives the clients");
+        up[turn % up.len()].clone()
     }
 
     /// Waits until there is another life, or a moment.
     async fn breath(&self, life: u64) {
-        let mut house = self.house.clone();
-        let another = house.wait_for(|house| house.as_ref().is_some_and(|house| house.life > life));
+        if let Patience::Elsewhere(_) = self.patience {
+            return tokio::time::sleep(PAUSE_ELSEWHERE).await;
+        }
+        let mut houses = self.houses.clone();
+        let another = houses.wait_for(|houses| houses.iter().any(|house| house.life > life));
         let _ = tokio::time::timeout(PAUSE, another).await;
     }
 
-    /// Calls until something was answered.
-    pub(super) async fn insist<T, F: Future<Output = Result<T, Status>>>(
-        &self,
-        key: &str,
-        call: impl Fn(Client) -> F,
-    ) -> Result<T, String> {
-        loop {
-            let at = self.up().await;
-            let client = client(&at.url, key)?;
-            match tokio::time::timeout(PATIENCE, call(client)).await {
-                Err(_) => return Err(format!("a call was not answered within {PATIENCE:?}")),
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(status)) if may_pass(&status) => self.breath(at.life).await,
-                Ok(Err(status)) => return Err(format!("a call was refused: {status:?}")),
+    /// What came of a call; nothing when it was given up.
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<Option<T>, String> {
+        match (
+            tokio::time::timeout(self.patience.time(), call).await,
+            self.patience,
+        ) {
+            (Ok(answer), _) => Ok(Some(answer)),
+            (Err(_), Patience::Elsewhere(_)) => Ok(None),
+            (Err(_), Patience::Fails(time)) => {
+                Err(format!("a call was not answered within {time:?}"))
             }
         }
     }
 
-    /// Reference data and schemes, then step after step.
-    pub(super) async fn run(self: Arc<Self>) -> Result<(), String> {
+    /// Could the same call pass later, or elsewhere?
+    fn may_pass(&self, status: &Status) -> bool {
+        let given_up = matches!(self.patience, Patience::Elsewhere(_));
+        may_pass(status) || given_up && status.code() == Code::DeadlineExceeded
+    }
+
+    /// Calls until something was answered.
+    pub(crate) async fn insist<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        key: &str,
+        call: impl Fn(Client) -> F,
+    ) -> Result<T, String> {
+        let began = Instant::now();
+        for turn in 0.. {
+            let at = self.up(turn).await;
+            let client = self.client(&at.url, key)?;
+            match self.in_time(call(client)).await? {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(status)) if !self.may_pass(&status) => {
+                    return Err(format!("a call was refused by {}: {status:?}", at.url));
+                }
+                Some(Err(status)) if began.elapsed() > GIVEN_UP => {
+                    return Err(format!(
+                        "nobody answered a call within {GIVEN_UP:?}: {status:?}"
+                    ));
+                }
+                None if began.elapsed() > GIVEN_UP => {
+                    return Err(format!("nobody answered a call within {GIVEN_UP:?}"));
+                }
+                _ => self.breath(at.life).await,
+            }
+        }
+        unreachable!("turns do not end")
+    }
+
+    /// All of the plan, with an evaluation after each step.
+    pub(crate) async fn run(self: Arc<Self>) -> Result<(), String> {
+        self.prepare().await?;
+        let steps = 0..self.plan.steps.len();
+        self.steps(steps, |_| true).await
+    }
+
+    /// Reference data and schemes.
+    pub(crate) async fn prepare(&self) -> Result<(), String> {
         for facts in self
             .plan
             .reference
@@ -182,22 +260,34 @@ impl Clients {
                 ));
             }
         }
-        for (number, step) in self.plan.steps.iter().enumerate() {
-            self.say(&format!("step {number}"));
-            let scripts = step.iter().map(|script| {
-                let (clients, script) = (Arc::clone(&self), script.clone());
-                tokio::spawn(async move { clients.play(&script).await })
+        Ok(())
+    }
+
+    /// Step after step. After those that say so the rules have to have been evaluated before the next one begins.
+    pub(crate) async fn steps(
+        self: &Arc<Self>,
+        steps: Range<usize>,
+        evaluated: impl Fn(usize) -> bool,
+    ) -> Result<(), String> {
+        for number in steps {
+            self.say(&json!({ "step": number }));
+            let scripts = self.plan.steps[number].iter().zip(number..);
+            let scripts = scripts.map(|(script, turn)| {
+                let (clients, script) = (Arc::clone(self), script.clone());
+                tokio::spawn(async move { clients.play(&script, turn).await })
             });
             for script in scripts.collect::<Vec<_>>() {
                 script.await.map_err(|error| error.to_string())??;
             }
-            self.evaluated().await?;
+            if evaluated(number) {
+                self.evaluated().await?;
+            }
         }
         Ok(())
     }
 
     /// Waits until the rules have been evaluated on everything that was acknowledged.
-    async fn evaluated(&self) -> Result<(), String> {
+    pub(crate) async fn evaluated(&self) -> Result<(), String> {
         use qipp_api::proto::alerts::v1::ListAlertsRequest;
         let cut = self.notes().cut.clone();
         let call = |client: Client| {
@@ -211,8 +301,8 @@ impl Clients {
         self.insist(&self.keys.national, call).await.map(drop)
     }
 
-    async fn play(&self, script: &Script) -> Result<(), String> {
-        let mut line = Line::default();
+    async fn play(&self, script: &Script, turn: usize) -> Result<(), String> {
+        let mut line = Line { held: None, turn };
         if script.streamed {
             self.stream(&mut line, &script.sendings).await?;
             let again = |number: &&usize| self.plan.sendings[**number].again;
@@ -230,48 +320,66 @@ impl Clients {
 
     /// Alone, until it is answered.
     async fn send(&self, line: &mut Line, number: usize) -> Result<(), String> {
+        let since = Instant::now();
         loop {
-            let (life, client) = self.connected(line).await?;
+            let (at, client) = self.connected(line).await?;
             let began = self.tick();
             let sending = &self.plan.sendings[number];
             let request = SubmitReturnRequest {
                 r#return: Some(sending.message.clone()),
                 validate_only: sending.wanted.dry_run,
             };
+            self.say(&json!({ "tick": began, "sent": [number], "to": at.url }));
             let mut intake = client.intake();
-            let answer = tokio::time::timeout(PATIENCE, intake.submit_return(request)).await;
-            let answer = answer.map_err(|_| format!("no answer within {PATIENCE:?}"))?;
-            let outcome = match answer {
-                Ok(answer) => {
+            let outcome = match self.in_time(intake.submit_return(request)).await? {
+                Some(Ok(answer)) => {
                     let receipt = answer
                         .into_inner()
                         .receipt
                         .ok_or("an answer without a receipt")?;
                     Outcome::Answered(self.read(&receipt)?)
                 }
-                Err(status) if status.code() == Code::InvalidArgument => {
+                Some(Err(status)) if status.code() == Code::InvalidArgument => {
                     Outcome::Answered((Answer::Refused, None))
                 }
-                Err(status) if may_pass(&status) => Outcome::Unknown,
-                Err(status) => return Err(format!("{:?} was refused: {status:?}", sending.wanted)),
+                Some(Err(status)) if !self.may_pass(&status) => {
+                    return Err(format!("{:?} was refused: {status:?}", sending.wanted));
+                }
+                Some(Err(_)) | None => Outcome::Unknown,
             };
             let known = matches!(outcome, Outcome::Answered(_));
             self.note(number, began, outcome);
             if known {
+                self.waited(since);
                 return Ok(());
             }
-            self.breath(life).await;
+            self.turn(line, at.life, since).await?;
         }
     }
 
-    /// A connection to the house of now, which is kept for as long as that one lives.
-    async fn connected(&self, line: &mut Line) -> Result<(u64, Client), String> {
-        let at = self.up().await;
-        match &line.0 {
-            Some((life, client)) if *life == at.life => Ok((*life, client.clone())),
+    fn waited(&self, since: Instant) {
+        let mut notes = self.notes();
+        notes.longest_wait = notes.longest_wait.max(since.elapsed());
+    }
+
+    /// The next one is asked, after a moment.
+    async fn turn(&self, line: &mut Line, life: u64, since: Instant) -> Result<(), String> {
+        if since.elapsed() > GIVEN_UP {
+            return Err(format!("nobody answered a client within {GIVEN_UP:?}"));
+        }
+        line.turn += 1;
+        self.breath(life).await;
+        Ok(())
+    }
+
+    /// A connection to whoever is asked now, which is kept for as long as that one lives.
+    async fn connected(&self, line: &mut Line) -> Result<(Address, Client), String> {
+        let at = self.up(line.turn).await;
+        match &line.held {
+            Some((held, client)) if held.life == at.life => Ok((at, client.clone())),
             _ => {
-                let made = (at.life, client(&at.url, &self.keys.collector)?);
-                line.0 = Some(made.clone());
+                let made = (at.clone(), self.client(&at.url, &self.keys.collector)?);
+                line.held = Some(made.clone());
                 Ok(made)
             }
         }
@@ -279,59 +387,67 @@ impl Clients {
 
     /// All at once through the bulk stream; what has no answer when the stream breaks is sent again, in order.
     async fn stream(&self, line: &mut Line, numbers: &[usize]) -> Result<(), String> {
-        let mut next = 0;
+        let (mut next, mut since) = (0, Instant::now());
         while next < numbers.len() {
-            let (life, client) = self.connected(line).await?;
-            let rest: Vec<usize> = numbers[next..].to_vec();
-            let sendings: Vec<_> = rest
-                .iter()
-                .map(|number| self.plan.sendings[*number].clone())
-                .collect();
-            let requests =
-                sendings
-                    .into_iter()
-                    .zip(0..)
-                    .map(|(sending, sequence)| SubmitReturnsRequest {
-                        sequence,
-                        r#return: Some(sending.message),
-                        validate_only: sending.wanted.dry_run,
-                    });
-            let began = self.tick();
-            let mut intake = client.intake();
-            let opened = intake
-                .submit_returns(futures::stream::iter(requests.collect::<Vec<_>>()))
-                .await;
-            let mut answered = 0;
-            if let Ok(answers) = opened {
-                let mut answers = answers.into_inner();
-                while let Some(Ok(answer)) = tokio::time::timeout(PATIENCE, answers.next())
-                    .await
-                    .map_err(|_| format!("a stream stood still for {PATIENCE:?}"))?
-                {
-                    if answer.sequence != answered as u64 {
-                        return Err(format!(
-                            "answer {} came where {answered} belongs",
-                            answer.sequence
-                        ));
-                    }
-                    let read = match answer.result {
-                        Some(Streamed::Receipt(receipt)) => self.read(&receipt)?,
-                        Some(Streamed::Rejection(_)) => (Answer::Refused, None),
-                        None => return Err("an answer that says nothing".to_owned()),
-                    };
-                    self.note(rest[answered], began, Outcome::Answered(read));
-                    answered += 1;
-                }
-            }
-            for number in &rest[answered..] {
-                self.note(*number, began, Outcome::Unknown);
-            }
+            let (at, client) = self.connected(line).await?;
+            let rest = &numbers[next..];
+            let answered = self.stream_once(&at, &client, rest).await?;
             next += answered;
+            if answered > 0 {
+                self.waited(since);
+                since = Instant::now();
+            }
             if next < numbers.len() {
-                self.breath(life).await;
+                self.turn(line, at.life, since).await?;
             }
         }
         Ok(())
+    }
+
+    /// One stream, until it breaks. How many were answered.
+    async fn stream_once(
+        &self,
+        at: &Address,
+        client: &Client,
+        rest: &[usize],
+    ) -> Result<usize, String> {
+        let sendings = rest
+            .iter()
+            .map(|number| self.plan.sendings[*number].clone());
+        let requests = sendings
+            .zip(0..)
+            .map(|(sending, sequence)| SubmitReturnsRequest {
+                sequence,
+                r#return: Some(sending.message),
+                validate_only: sending.wanted.dry_run,
+            });
+        let requests = futures::stream::iter(requests.collect::<Vec<_>>());
+        let began = self.tick();
+        self.say(&json!({ "tick": began, "sent": rest, "to": at.url }));
+        let mut intake = client.intake();
+        let mut answered = 0;
+        if let Some(Ok(answers)) = self.in_time(intake.submit_returns(requests)).await? {
+            let mut answers = answers.into_inner();
+            while let Some(Some(Ok(answer))) = self.in_time(answers.next()).await? {
+                if answer.sequence != answered as u64 {
+                    return Err(format!(
+                        "answer {} came where {answered} belongs",
+                        answer.sequence
+                    ));
+                }
+                let read = match answer.result {
+                    Some(Streamed::Receipt(receipt)) => self.read(&receipt)?,
+                    Some(Streamed::Rejection(_)) => (Answer::Refused, None),
+                    None => return Err("an answer that says nothing".to_owned()),
+                };
+                self.note(rest[answered], began, Outcome::Answered(read));
+                answered += 1;
+            }
+        }
+        for number in &rest[answered..] {
+            self.note(*number, began, Outcome::Unknown);
+        }
+        Ok(answered)
     }
 
     fn read(&self, receipt: &Receipt) -> Result<(Answer, Option<Place>), String> {
@@ -361,7 +477,10 @@ impl Clients {
             Outcome::Unknown => None,
         };
         let mut notes = self.notes();
-        let _ = writeln!(notes.file, "{began} to {ended}: {what:?} → {answer:?}");
+        notes.journal.say(&json!({
+            "tick": ended, "since": began, "sending": wanted,
+            "wanted": format!("{what:?}"), "answer": answer.map(|answer| format!("{answer:?}")),
+        }));
         if answer.is_some() && !what.dry_run {
             notes.unchecked.insert(what.slot.clone());
         }
@@ -381,15 +500,20 @@ impl Clients {
             ended,
             answer,
         });
+        drop(notes);
+        if answer.is_some() {
+            self.acknowledged.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn client(&self, url: &str, key: &str) -> Result<Client, String> {
+        let time = self.patience.time();
+        Client::new(url, key, time).map_err(|failure| failure.error.to_string())
     }
 }
 
-fn client(url: &str, key: &str) -> Result<Client, String> {
-    Client::new(url, key, PATIENCE).map_err(|failure| failure.error.to_string())
-}
-
 /// Could the same call pass later? A connection that breaks shows itself in many ways, but never with details, which only a house gives.
-fn may_pass(status: &Status) -> bool {
+pub(crate) fn may_pass(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable | Code::Cancelled | Code::ResourceExhausted => true,
         Code::Unknown | Code::Internal => status.details().is_empty(),

@@ -13,33 +13,38 @@
 //! A seed determines what is sent and when the kills are aimed for. What the machine does in between is its own affair, so a replayed seed
 //! meets the same load and the same aims and not the very same microsecond.
 
-mod checks;
-mod clients;
+pub(crate) mod checks;
+pub(crate) mod clients;
+pub(crate) mod journal;
 pub mod model;
-mod plan;
+pub(crate) mod plan;
 pub mod process;
-mod seed;
+pub(crate) mod seed;
+pub(crate) mod undisturbed;
+pub(crate) mod watcher;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qipp::client::Client;
-use qipp_api::proto::alerts::v1::WatchAlertsRequest;
-use qipp_api::proto::events::v1::Cut;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::checks::{Digest, Told, Trouble};
-use self::clients::{Address, Clients, Keys};
+use self::clients::{Address, Clients, Keys, Patience};
+use self::journal::Journal;
 use self::model::{Answer, Place};
 use self::plan::Plan;
 use self::process::{Binary, Served};
 use self::seed::Seeded;
-use crate::{Sandbox, Who};
+use self::undisturbed::Undisturbed;
+use self::watcher::Watcher;
 
+/// A call that takes longer than this has failed the run: the house is up again long before.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the look at a house that came back may take.
 const LOOK: Duration = Duration::from_secs(60);
 /// The fold makes a checkpoint after a second of silence; after so long there must have been one.
@@ -160,13 +165,14 @@ pub async fn run(settings: &Settings, mut told: impl FnMut(&Report)) -> Result<R
 }
 
 fn history(settings: &Settings, episode: u64) -> PathBuf {
-    let name = format!("seed-{}-episode-{episode}.txt", settings.seed);
+    let name = format!("seed-{}-episode-{episode}.jsonl", settings.seed);
     settings.histories.join(name)
 }
 
-type Faults = Vec<String>;
+/// What is wrong, a sentence each.
+pub(crate) type Faults = Vec<String>;
 
-fn fault(error: impl std::fmt::Display) -> Faults {
+pub(crate) fn fault(error: impl std::fmt::Display) -> Faults {
     vec![error.to_string()]
 }
 
@@ -177,15 +183,16 @@ async fn episode(
     kills: u64,
     folder: &TempDir,
 ) -> Result<Report, Faults> {
-    std::fs::create_dir_all(&settings.histories).map_err(fault)?;
-    let file = File::create(history(settings, number)).map_err(fault)?;
-    let (address, house) = watch::channel(None);
+    let journal = Journal::create(&history(settings, number)).map_err(fault)?;
+    let (address, houses) = watch::channel(Vec::new());
     let data = folder.path().join("data");
     // The first start makes the keys, and nobody kills it.
     let first = Served::spawn(&settings.binary, &data, &said(folder), &[]).map_err(fault)?;
     let first = up(first).await?.0;
     let seed = settings.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9));
-    let clients = Arc::new(Clients::new(Plan::new(seed), house, keys(&data)?, file));
+    let patience = Patience::Fails(PATIENCE);
+    let clients = Clients::new(Plan::new(seed), houses, keys(&data)?, patience, journal);
+    let clients = Arc::new(clients);
     first.kill().await.map_err(fault)?;
 
     let mut killer = Killer {
@@ -226,7 +233,8 @@ async fn up(mut served: Served) -> Result<(Served, String), Faults> {
     Ok((served, url))
 }
 
-fn keys(data: &Path) -> Result<Keys, Faults> {
+/// The keys that a house made at its first start.
+pub(crate) fn keys(data: &Path) -> Result<Keys, Faults> {
     let key = |name: &str| {
         let path = data.join("keys").join(format!("{name}.key"));
         std::fs::read_to_string(path)
@@ -259,7 +267,7 @@ struct Killer<'a> {
     settings: &'a Settings,
     folder: &'a TempDir,
     data: PathBuf,
-    address: watch::Sender<Option<Address>>,
+    address: watch::Sender<Vec<Address>>,
     clients: Arc<Clients>,
     random: Seeded,
     life: u64,
@@ -282,7 +290,8 @@ impl Killer<'_> {
             } else {
                 Aim::Never
             };
-            self.clients.say(&format!("life {}: {aim:?}", self.life));
+            self.clients
+                .say(&json!({ "life": self.life, "aim": format!("{aim:?}") }));
             let began = Instant::now();
             let served = Served::spawn(&self.settings.binary, &self.data, &said(self.folder), &[])
                 .map_err(fault)?;
@@ -303,7 +312,7 @@ impl Killer<'_> {
                 url: url.clone(),
             };
             if !hold_back {
-                self.address.send_replace(Some(reached.clone()));
+                self.address.send_replace(vec![reached.clone()]);
             }
             // A short life is not looked at: the next one is.
             if !matches!(aim, Aim::Up(after) if after < Duration::from_millis(25)) {
@@ -312,7 +321,7 @@ impl Killer<'_> {
             if matches!(aim, Aim::Checkpoint(_)) {
                 self.checkpoint().await?;
             } else {
-                self.address.send_replace(Some(reached));
+                self.address.send_replace(vec![reached]);
             }
             let end = match aim {
                 Aim::Up(after) | Aim::Told(after) | Aim::Checkpoint(after) => after,
@@ -339,7 +348,7 @@ impl Killer<'_> {
             self.report.checkpointing += u64::from(matches!(aim, Aim::Checkpoint(_)));
         }
         // Clients notice by themselves; what they must not do is take the old address for the new house.
-        self.address.send_replace(None);
+        self.address.send_replace(Vec::new());
         Ok(())
     }
 
@@ -393,7 +402,7 @@ impl Killer<'_> {
     async fn end(
         &mut self,
         (served, url): (Served, String),
-        watcher: Watcher,
+        mut watcher: Watcher,
     ) -> Result<Ended, Faults> {
         self.look(&url).await?;
         let client = self.client(&url)?;
@@ -479,8 +488,13 @@ impl Ended {
                 self.places
             ));
         }
-        let undisturbed = undisturbed(clients, &self).await?;
-        faults.extend(checks::differing(&self.alerts, &undisturbed));
+        let mut undisturbed = Undisturbed::start(&clients.plan).await;
+        let steps = clients.plan.steps.len();
+        undisturbed
+            .follow(&clients.plan, &self.shown, steps, |_| true)
+            .await;
+        let alerts = undisturbed.alerts().await?;
+        faults.extend(checks::differing(&self.alerts, &alerts));
         let accepted =
             |a: &&model::Attempt| matches!(a.answer, Some((Answer::Accepted(_), Some(_))));
         report.episodes = 1;
@@ -498,105 +512,4 @@ impl Ended {
             Err(faults)
         }
     }
-}
-
-/// The alerts of a house in this process that took the same accepted returns, step by step, and was never disturbed.
-async fn undisturbed(clients: &Clients, ended: &Ended) -> Result<Vec<Told>, Faults> {
-    let sandbox = Sandbox::in_memory().await;
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_err(fault)?;
-    sandbox
-        .clock
-        .set(i64::try_from(now.as_millis()).map_err(fault)?);
-    sandbox.record(clients.plan.reference.clone()).await;
-    for scheme in &clients.plan.schemes {
-        sandbox.register(scheme.clone()).await;
-    }
-    for step in &clients.plan.steps {
-        let mut accepted = Vec::new();
-        for number in step.iter().flat_map(|script| &script.sendings) {
-            let sending = &clients.plan.sendings[*number];
-            let held = ended.shown.get(&sending.wanted.slot).into_iter().flatten();
-            let place = held
-                .filter(|held| held.token == sending.wanted.token)
-                .map(|held| held.place)
-                .next();
-            accepted.extend(place.map(|place| (place, sending.message.clone())));
-        }
-        accepted.sort_by_key(|(place, _)| *place);
-        let returns: Vec<_> = accepted
-            .into_iter()
-            .map(|(_, mut message)| {
-                message.idempotency_key.clear();
-                message.expected_revision = None;
-                message
-            })
-            .collect();
-        let cut = sandbox.submit_all(&returns).await.cut;
-        sandbox.evaluated(&cut).await;
-    }
-    let (alerts, _) = checks::alerts(&sandbox.client(Who::National))
-        .await
-        .map_err(fault)?;
-    Ok(alerts)
-}
-
-/// Watches the alerts through all kills, and goes on from its last event each time.
-struct Watcher {
-    task: JoinHandle<()>,
-    seen: watch::Receiver<Vec<Place>>,
-}
-
-impl Watcher {
-    fn start(clients: &Arc<Clients>) -> Self {
-        let (sender, seen) = watch::channel(Vec::new());
-        let clients = Arc::clone(clients);
-        let task = tokio::spawn(async move {
-            let mut from: Option<Cut> = None;
-            loop {
-                let at = clients.up().await;
-                let _ = watch_on(&clients, &at, &mut from, &sender).await;
-                let mut house = clients.house.clone();
-                let other = house.wait_for(|house| house.as_ref() != Some(&at));
-                let _ = tokio::time::timeout(Duration::from_millis(20), other).await;
-            }
-        });
-        Self { task, seen }
-    }
-
-    /// The places of the events that were seen, once there are so many, or when no more come.
-    async fn seen(mut self, count: usize) -> Vec<Place> {
-        let enough = self.seen.wait_for(|seen| seen.len() >= count);
-        let _ = tokio::time::timeout(LOOK, enough).await;
-        self.task.abort();
-        self.seen.borrow().clone()
-    }
-}
-
-async fn watch_on(
-    clients: &Clients,
-    at: &Address,
-    from: &mut Option<Cut>,
-    seen: &watch::Sender<Vec<Place>>,
-) -> Result<(), String> {
-    let client =
-        Client::new(&at.url, &clients.keys.national, LOOK).map_err(|f| f.error.to_string())?;
-    let request = WatchAlertsRequest {
-        from: from.clone(),
-        filter: None,
-    };
-    let events = client.live_alerts().watch_alerts(request).await;
-    let mut events = events.map_err(|status| status.to_string())?.into_inner();
-    while let Some(event) = events
-        .message()
-        .await
-        .map_err(|status| status.to_string())?
-    {
-        let position = event.event.unwrap_or_default().position.unwrap_or_default();
-        let partition = u16::try_from(position.partition).map_err(|error| error.to_string())?;
-        seen.send_modify(|seen| seen.push((partition, position.offset)));
-        *from = event.cut;
-    }
-    Ok(())
 }

@@ -31,44 +31,65 @@ const STREAMS: usize = 2;
 
 /// One thing to send.
 #[derive(Clone, Debug)]
-pub(super) struct Sending {
-    pub(super) wanted: Wanted,
-    pub(super) message: Return,
+pub(crate) struct Sending {
+    pub(crate) wanted: Wanted,
+    pub(crate) message: Return,
     /// Send it again when it has been answered.
-    pub(super) again: bool,
+    pub(crate) again: bool,
 }
 
 /// What one client sends in a step, in this order: indices of [`Plan::sendings`].
 #[derive(Clone, Debug)]
-pub(super) struct Script {
-    pub(super) streamed: bool,
-    pub(super) sendings: Vec<usize>,
+pub(crate) struct Script {
+    pub(crate) streamed: bool,
+    pub(crate) sendings: Vec<usize>,
 }
 
 /// An episode.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) reference: Vec<ReferenceFact>,
-    pub(super) schemes: Vec<Scheme>,
-    pub(super) sendings: Vec<Sending>,
+pub(crate) struct Plan {
+    pub(crate) reference: Vec<ReferenceFact>,
+    pub(crate) schemes: Vec<Scheme>,
+    pub(crate) sendings: Vec<Sending>,
     /// Scripts of a step run at the same time.
-    pub(super) steps: Vec<Vec<Script>>,
+    pub(crate) steps: Vec<Vec<Script>>,
+    /// So many steps come before the first month of harm: nothing in them is near any limit.
+    pub(crate) calm: usize,
 }
 
 impl Plan {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::make(seed, false)
+    }
+
+    /// For clients that give calls up. What was given up may arrive behind a later revision, and without a key it would be one itself: so
+    /// what is revised later always has a key.
+    pub(crate) fn of_impatient(seed: u64) -> Self {
+        Self::make(seed, true)
+    }
+
+    fn make(seed: u64, keyed: bool) -> Self {
         let mut planner = Planner {
             random: Seeded::new(seed, 1),
+            keyed,
             plan: Self {
                 reference: reference(),
                 schemes: schemes(),
                 sendings: Vec::new(),
                 steps: Vec::new(),
+                calm: 0,
             },
         };
         planner.months();
         planner.restatements();
         planner.plan
+    }
+
+    /// How many sendings the first so many steps have: a plan numbers them step by step.
+    pub(crate) fn sendings_before(&self, step: usize) -> usize {
+        let scripts = self.steps[..step].iter().flatten();
+        let last = scripts.flat_map(|script| &script.sendings).max();
+        last.map_or(0, |last| last + 1)
     }
 }
 
@@ -91,7 +112,7 @@ fn schemes() -> Vec<Scheme> {
 }
 
 /// The slot of a return.
-pub(super) fn slot_of(message: &Return) -> Slot {
+pub(crate) fn slot_of(message: &Return) -> Slot {
     Slot {
         org: message.org_code.clone(),
         dataset: match message.body {
@@ -104,12 +125,18 @@ pub(super) fn slot_of(message: &Return) -> Slot {
 
 struct Planner {
     random: Seeded,
+    /// What is sent alone always has a key.
+    keyed: bool,
     plan: Plan,
 }
 
 impl Planner {
     fn months(&mut self) {
-        for month in harm::months() {
+        let months = harm::months();
+        for (index, month) in months.iter().copied().enumerate() {
+            if index + harm::HARMED_MONTHS == months.len() {
+                self.plan.calm = self.plan.steps.len();
+            }
             let mut scripts: Vec<Script> = (0..CALLERS + STREAMS)
                 .map(|client| Script {
                     streamed: client >= CALLERS,
@@ -138,7 +165,7 @@ impl Planner {
     /// The months of harm as they would have been without, and back.
     fn restatements(&mut self) {
         let months = harm::months();
-        let harmed = &months[months.len() - 3..];
+        let harmed = &months[months.len() - harm::HARMED_MONTHS..];
         for (round, expected) in [(0, 1), (1, 2)] {
             for month in harmed {
                 let was = || harm::returns(*month).into_iter().next();
@@ -155,7 +182,7 @@ impl Planner {
 
     /// A return that is sent when nobody else sends anything.
     fn alone(&mut self, message: Return, expected: Option<u32>) {
-        let key = self.random.percent(50);
+        let key = self.random.percent(50) || self.keyed;
         let again = self.random.percent(30);
         let sending = self.sending(message, key, expected, false, again);
         self.plan.steps.push(vec![Script {
@@ -273,6 +300,21 @@ mod tests {
         };
         assert_eq!(wanted(&one), wanted(&same));
         assert_ne!(wanted(&one), wanted(&other));
+    }
+
+    #[test]
+    fn sendings_are_numbered_step_by_step() {
+        let plan = Plan::of_impatient(3);
+        for step in 0..plan.steps.len() {
+            let of_step = plan.steps[step].iter().flat_map(|s| &s.sendings);
+            let held: BTreeSet<_> = of_step.copied().collect();
+            let numbers = plan.sendings_before(step)..plan.sendings_before(step + 1);
+            assert_eq!(held, numbers.collect(), "step {step}");
+        }
+        assert!(plan.calm > 90 && plan.calm < plan.steps.len());
+        let alone = |step: &&Vec<Script>| step.len() == 1;
+        let mut alone = plan.steps.iter().filter(alone).map(|s| s[0].sendings[0]);
+        assert!(alone.all(|number| !plan.sendings[number].wanted.key.is_empty()));
     }
 
     #[test]

@@ -66,10 +66,24 @@ impl Served {
         said: &Path,
         arguments: &[&str],
     ) -> std::io::Result<Self> {
+        Self::spawn_at("127.0.0.1:0", binary, data, said, arguments)
+    }
+
+    /// The same at a place of one's own: an address that others know.
+    ///
+    /// # Errors
+    /// When the program can't be started.
+    pub fn spawn_at(
+        listen: &str,
+        binary: &Binary,
+        data: &Path,
+        said: &Path,
+        arguments: &[&str],
+    ) -> std::io::Result<Self> {
         let said = File::options().create(true).append(true).open(said)?;
         let mut child = binary
             .command(data)
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", listen])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -119,6 +133,14 @@ impl Served {
             .and_then(Pid::from_raw)
             .ok_or("no such process")?;
         kill_process(id, signal).map_err(|error| error.to_string())
+    }
+
+    /// How it ended, when it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn has_ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
     }
 
     /// Waits until it has ended.

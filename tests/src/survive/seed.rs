@@ -4,12 +4,12 @@ use std::ops::Range;
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Seeded(u64);
+pub(crate) struct Seeded(u64);
 
 impl Seeded {
     /// From a seed and what it is used for, so that two uses of one seed have nothing to do with each other.
     #[must_use]
-    pub(super) fn new(seed: u64, purpose: u64) -> Self {
+    pub(crate) fn new(seed: u64, purpose: u64) -> Self {
         let mut mixed = Self(seed);
         let start = mixed.next();
         Self(start ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93))
@@ -23,18 +23,18 @@ impl Seeded {
     }
 
     /// A number of the range, which must not be empty.
-    pub(super) fn of(&mut self, range: Range<u64>) -> u64 {
+    pub(crate) fn of(&mut self, range: Range<u64>) -> u64 {
         range.start + self.next() % (range.end - range.start)
     }
 
     /// One of so many, by its index.
-    pub(super) fn index(&mut self, count: usize) -> usize {
+    pub(crate) fn index(&mut self, count: usize) -> usize {
         let count = u64::try_from(count).expect("few");
         usize::try_from(self.of(0..count)).expect("below the count")
     }
 
     /// True in so many of a hundred cases.
-    pub(super) fn percent(&mut self, share: u64) -> bool {
+    pub(crate) fn percent(&mut self, share: u64) -> bool {
         self.of(0..100) < share
     }
 }
