@@ -200,10 +200,8 @@ impl Asker {
         line(&format!("  digest that serves {}", compared.serving_digest))?;
         line(&format!("  digest beside      {}", compared.beside_digest))?;
         line(&format!("  {} differences:", compared.differences))?;
-        let named = compared.different.iter();
-        named
-            .map(|what| line(&format!("    {}", plain(what))))
-            .collect()
+        let mut named = compared.different.iter();
+        named.try_for_each(|what| line(&format!("    {}", plain(what))))
     }
 
     /// Asks one and then the other, each for at least what the one before had, until both stand at one cut.
