@@ -18,6 +18,7 @@ use crate::digest::digest_of;
 use crate::error::{ProjectionError, WaitError};
 use crate::lane::domain_cut;
 use crate::run::{self, Signals};
+use crate::share::Share;
 use crate::start;
 use crate::state::{Decoder, Parked, State};
 
@@ -41,10 +42,12 @@ pub struct FollowerConfig {
     pub checkpoint_every_records: u64,
     /// Checkpoint when nothing has arrived for this long. Zero: whenever the head is reached.
     pub checkpoint_when_idle_for: Duration,
+    /// What of the log is folded.
+    pub share: Share,
 }
 
 impl FollowerConfig {
-    /// The defaults: every 2,000 records, or after a second of silence.
+    /// The defaults: every 2,000 records, or after a second of silence; the whole log.
     #[must_use]
     pub fn new(store: StoreConfig, decode: Decoder) -> Self {
         Self {
@@ -52,6 +55,7 @@ impl FollowerConfig {
             decode,
             checkpoint_every_records: 2_000,
             checkpoint_when_idle_for: Duration::from_secs(1),
+            share: Share::WHOLE,
         }
     }
 }
@@ -78,7 +82,9 @@ pub(crate) struct Standing {
 /// What the fold and everybody who reads it share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// As the share sees it.
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) share: Share,
     pub(crate) state: RwLock<State>,
     pub(crate) feeds: Feeds,
     pub(crate) standing: watch::Sender<Standing>,
@@ -88,13 +94,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(log: Arc<dyn EventLog>, state: State) -> Self {
-        let cut = state.cut.clone();
+        let (cut, share) = (state.cut.clone(), state.share);
         let checkpointed = Checkpointed {
             cut: cut.clone(),
             ..Checkpointed::default()
         };
         Self {
             log,
+            share,
             state: RwLock::new(state),
             feeds: Feeds::default(),
             standing: watch::Sender::new(Standing { cut, stopped: None }),
@@ -144,6 +151,7 @@ impl Follower {
     ) -> Result<Self, ProjectionError> {
         let abandoned = CancellationToken::new();
         let guard = Arc::new(abandoned.clone().drop_guard());
+        let log = config.share.of_log(log);
         let (state, saver) = start::open(&*log, &config).await?;
         let shared = Arc::new(Shared::new(log, state));
         let signals = Signals {
@@ -170,7 +178,13 @@ impl Follower {
         self.shared.read().cut.clone()
     }
 
-    /// Resolves when everything in `cut` is folded.
+    /// What of the log is folded.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.shared.share
+    }
+
+    /// Resolves when everything in `cut` is folded; lanes of other shares do not count.
     ///
     /// Give it a deadline: a fold that catches up with a long log may take its time.
     ///
@@ -178,6 +192,7 @@ impl Follower {
     /// [`WaitError::BeyondHead`] at once when the log as of now does not hold everything in `cut`;
     /// [`WaitError::Stopped`] when folding has stopped before it got there.
     pub async fn wait_for(&self, cut: &Cut) -> Result<(), WaitError> {
+        let cut = &self.shared.share.narrow(cut);
         if self.shared.standing.borrow().cut.includes(cut) {
             return Ok(());
         }

@@ -22,6 +22,7 @@
 //! | `fold_to.rs` | a fresh fold up to a cut |
 //! | `lane.rs` | lanes and cuts, of the log and of the domain |
 //! | `digest.rs` | the digest |
+//! | `share.rs` | a share of the log, where one process does not hold the whole nation |
 
 mod changes;
 mod checkpoint;
@@ -32,6 +33,7 @@ mod follower;
 mod lane;
 mod run;
 mod saver;
+mod share;
 mod start;
 mod state;
 mod store;
@@ -42,4 +44,5 @@ pub use error::{ProjectionError, WaitError};
 pub use fold_to::fold_to;
 pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
 pub use lane::{domain_cut, lane_of, place_of};
+pub use share::{NoShare, Share};
 pub use state::{Decoded, Decoder, Parked};

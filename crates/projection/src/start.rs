@@ -22,12 +22,21 @@ pub(crate) async fn open(
     config: &FollowerConfig,
 ) -> Result<(State, Option<Saver>), ProjectionError> {
     let StoreConfig::Directory(path) = &config.store else {
-        return Ok((State::default(), None));
+        return Ok((State::of(config.share), None));
     };
     let (mut store, mut state) = open_store(path.clone()).await?;
+    if state.share != config.share {
+        if state.records > 0 {
+            tracing::warn!(
+                checkpoint = %state.share, wanted = %config.share,
+                "the checkpoint is of another share of the log: it is not taken, and the next one takes its place"
+            );
+        }
+        state = State::of(config.share);
+    }
     if let Some(damage) = contradiction(log, &state).await? {
         store = blocking(move || store.start_over(&damage)).await?;
-        state = State::default();
+        state = State::of(config.share);
     }
     let held: u64 = domain_cut(&log.head()).iter().map(|(_, next)| next).sum();
     if state.records == 0 && held > 0 {
@@ -41,7 +50,7 @@ pub(crate) async fn open(
             "a parked record can be read now: the log is folded again from its beginning"
         );
         // The store is sound, only outdated: the next checkpoint takes its place.
-        state = State::default();
+        state = State::of(config.share);
     }
     let saver = Saver::new(store, state.records, config.checkpoint_every_records);
     Ok((state, Some(saver)))

@@ -9,5 +9,6 @@ mod fixture;
 mod folding;
 mod parking;
 mod properties;
+mod share;
 mod tenure;
 mod wire;
