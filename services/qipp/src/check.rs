@@ -318,8 +318,8 @@ fn key_file(config: &ServeConfig, reference: Option<&Reference>, report: &mut Re
 /// What is served here, and who serves the rest.
 fn services(config: &ServeConfig, report: &mut Report) {
     for service in Service::OF_LOG {
-        let (name, peers) = (service.name(), config.peers.of(service));
-        match (config.serves(service), peers) {
+        let (name, peers) = (service.name(), config.peers.all_of(service));
+        match (config.serves(service), &*peers) {
             (true, []) => {}
             (true, _) => report.add(
                 Verdict::Warning,
@@ -332,7 +332,7 @@ fn services(config: &ServeConfig, report: &mut Report) {
             (false, []) => {}
             (false, _) => report.add(
                 Verdict::Good,
-                format!("{name}: passed on to {}", peers.join(", ")),
+                format!("{name}: passed on to {}", listed(&peers)),
             ),
         }
     }
@@ -340,6 +340,11 @@ fn services(config: &ServeConfig, report: &mut Report) {
         let what = "serve.services: the embedded log is for one process, so that nobody can serve the others from it; many processes need --log kafka://…";
         report.add(Verdict::Warning, what);
     }
+}
+
+fn listed(peers: &[&String]) -> String {
+    let peers: Vec<&str> = peers.iter().map(|peer| peer.as_str()).collect();
+    peers.join(", ")
 }
 
 fn limits(config: &ServeConfig, report: &mut Report) {
