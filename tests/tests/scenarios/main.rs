@@ -21,6 +21,7 @@ mod made_up_totals;
 mod operating;
 mod processes;
 mod published_totals;
+mod shards;
 mod time;
 mod traces;
 mod watching;
