@@ -192,7 +192,7 @@ impl Second {
                 "the second fold has failed; the one that serves is not concerned"
             );
             // First the memory, then the news: whoever hears it may start another one.
-            self.offer.state = State::default();
+            self.offer.state = State::of(self.shared.share);
             self.publish(Phase::Failed(why));
         }
     }
@@ -314,7 +314,7 @@ impl Second {
         &mut self,
         even_if_different: bool,
     ) -> Result<Result<Cut, RebuildError>, String> {
-        let (decode, empty) = (self.offer.decode, State::default());
+        let (decode, empty) = (self.offer.decode, State::of(self.shared.share));
         let offered = std::mem::replace(&mut self.offer, Offer::new(empty, decode));
         let (answer, answered) = oneshot::channel();
         let exchange = Exchange {
