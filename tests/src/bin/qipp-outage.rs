@@ -164,7 +164,7 @@ fn summary(report: &Report) {
     println!("in service again: {}", spread(&report.recoveries()));
     println!("longest wait for an answer: {}", spread(&report.waits()));
     println!(
-        "{} nations; {} attempts, {} without an answer, {} accepted; {} digests equal to a fresh fold; {} alert events as undisturbed, {} records superseded, {} tenures",
+        "{} nations; {} attempts, {} without an answer, {} accepted; {} digests equal to a fresh fold; {} alert events as undisturbed, {} records superseded, {} returns written again without effect, {} tenures",
         report.nations,
         report.attempts,
         report.unanswered,
@@ -172,6 +172,7 @@ fn summary(report: &Report) {
         report.digests,
         report.events,
         report.superseded,
+        report.copies,
         report.epochs
     );
 }

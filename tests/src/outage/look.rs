@@ -14,7 +14,7 @@ use super::image::Image;
 use super::services::{FULL, NAMES, Services};
 use crate::survive::checks::{self, Digest, Left, Told, Trouble};
 use crate::survive::clients::{Clients, may_pass};
-use crate::survive::model::{self, History, Place, Shown, Slot};
+use crate::survive::model::{self, Copies, History, Place, Shown, Slot};
 use crate::survive::undisturbed::Undisturbed;
 use crate::survive::watcher::Watcher;
 use crate::survive::{Faults, fault};
@@ -49,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) events: u64,
     /// National values and alert events of evaluators whose time was over.
     pub(crate) superseded: u64,
+    /// Records of returns that the client of Kafka wrote again.
+    pub(crate) copies: u64,
     /// The highest epoch.
     pub(crate) epoch: u64,
 }
@@ -98,10 +100,10 @@ impl Looker {
         let image = Image::read(&self.url).await.map_err(fault)?;
         let left = checks::read_all(&image, std::slice::from_ref(&digest)).await?;
         self.slots(clients, &digest.cut, at_the_end).await?;
-        let history = so_far(clients, upto);
+        let (history, copies) = (so_far(clients, upto), Copies::WithoutEffect);
         let mut faults = Vec::new();
         for replica in &self.replicas {
-            let wrong = model::check_log(&history, &left.returns, &replica.shown);
+            let wrong = model::check_log(&history, &left.returns, &replica.shown, copies);
             faults.extend(wrong.into_iter().map(|w| format!("{}: {w}", replica.name)));
         }
         faults.extend(self.alerts(clients, upto, &left).await?);
@@ -111,6 +113,7 @@ impl Looker {
         Ok(Seen {
             events: left.alerts.len() as u64,
             superseded: left.superseded,
+            copies: model::surplus(&history, &left.returns).1.len() as u64,
             epoch: left.epoch,
         })
     }

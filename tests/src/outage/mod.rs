@@ -13,6 +13,10 @@
 //! Failures come in nations, each with topics and folders of its own, on the same brokers. Everything that was sent, answered and done goes
 //! into a history, a line each.
 //!
+//! One thing that is looked at elsewhere is counted here: a record can stand in the log more often than it was sent. When a message of the
+//! client of Kafka times out, that client begins anew, and writes again what was stored before its answer was lost, so that no broker can
+//! know it for a copy. A copy must change nothing: it has to be a repeat, or the look finds it.
+//!
 //! A seed determines what is sent, which failures come, whom they hit, after how many answers, and for how long. What the machine does in
 //! between is its own affair, so a replayed seed meets similar moments and not the very same.
 
@@ -104,6 +108,8 @@ pub struct Report {
     pub events: u64,
     /// National values and alert events in the logs that were written by an evaluator whose time was over, and that nobody saw.
     pub superseded: u64,
+    /// Records of returns that stand in the logs more often than they were sent, without effect: the client of Kafka wrote them again.
+    pub copies: u64,
     /// Tenures of evaluators.
     pub epochs: u64,
 }
@@ -153,6 +159,7 @@ impl Report {
         self.accepted += attempts.iter().filter(accepted).count() as u64;
         self.events += seen.events;
         self.superseded += seen.superseded;
+        self.copies += seen.copies;
         self.epochs += seen.epoch;
     }
 }

@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 use self::checks::{Digest, Told, Trouble};
 use self::clients::{Address, Clients, Keys, Patience};
 use self::journal::Journal;
-use self::model::{Answer, Place};
+use self::model::{Answer, Copies, Place};
 use self::plan::Plan;
 use self::process::{Binary, Served};
 use self::seed::Seeded;
@@ -473,7 +473,7 @@ struct Ended {
 impl Ended {
     async fn hold(self, clients: &Clients, report: &mut Report) -> Result<(), Faults> {
         let history = clients.notes().history.clone();
-        let mut faults = model::check_log(&history, &self.left.returns, &self.shown);
+        let mut faults = model::check_log(&history, &self.left.returns, &self.shown, Copies::Never);
         if self.places != self.left.alerts {
             faults.push(format!(
                 "alerts have events at {:?}, and the log holds {:?}: an alert was told twice, or lost",

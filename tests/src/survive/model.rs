@@ -255,10 +255,19 @@ fn check_answer(wanted: &Wanted, attempt: &Attempt, shown: &[Shown]) -> Option<S
     }
 }
 
+/// Whether an attempt may stand in the log more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// A log on one machine writes what it is given once.
+    Never,
+    /// The client of Kafka may write again what was stored before its answer was lost. That has to change nothing.
+    WithoutEffect,
+}
+
 /// What is wrong with a log, given all that clients did and what the house showed at the end.
 ///
 /// Beyond [`check_shown`] of every slot: what the house shows is what the model folds; every answer that came with a record is what that
-/// record became; every record is an attempt of a client, and none is of a dry run or of something refused; what was acknowledged before
+/// record became; every record is an attempt of a client (or its copy, where there may be such), and none is of a dry run or of something refused; what was acknowledged before
 /// something else began stands before it; time never decreases in a partition; everything got its answer, and after the first decision
 /// every later one is the same or its repeat.
 #[must_use]
@@ -266,6 +275,7 @@ pub fn check_log(
     history: &History,
     records: &[Stored],
     shown: &BTreeMap<Slot, Vec<Shown>>,
+    copies: Copies,
 ) -> Vec<String> {
     let folded = fold(records);
     let mut faults = Vec::new();
@@ -280,14 +290,35 @@ pub fn check_log(
         }
         faults.extend(check_shown(history, slot, held, u64::MAX));
     }
-    faults.extend(check_records(history, records));
+    faults.extend(check_records(history, records, &folded, copies));
     faults.extend(check_decisions(history, &folded));
     faults.extend(check_order(history, records));
     faults.extend(check_retries(history));
     faults
 }
 
-fn check_records(history: &History, records: &[Stored]) -> Vec<String> {
+fn check_records(
+    history: &History,
+    records: &[Stored],
+    folded: &Folded,
+    copies: Copies,
+) -> Vec<String> {
+    let (unsent, more) = surplus(history, records);
+    let changes = |record: &&&Stored| {
+        let became = folded.decisions.get(&record.place);
+        copies == Copies::Never || matches!(became, Some(Answer::Accepted(_)))
+    };
+    let wrong = unsent.iter().chain(more.iter().filter(changes));
+    wrong
+        .map(|record| format!("the log holds {record:?}, which nobody sent (so often)"))
+        .collect()
+}
+
+/// Records that nobody sent, and those that stand there more often than they were sent.
+pub(crate) fn surplus<'a>(
+    history: &History,
+    records: &'a [Stored],
+) -> (Vec<&'a Stored>, Vec<&'a Stored>) {
     let mut attempts: BTreeMap<&Wanted, usize> = BTreeMap::new();
     for attempt in &history.attempts {
         let refused = matches!(attempt.answer, Some((Answer::Refused, _)));
@@ -296,16 +327,15 @@ fn check_records(history: &History, records: &[Stored]) -> Vec<String> {
             *attempts.entry(wanted).or_default() += 1;
         }
     }
-    let mut faults = Vec::new();
+    let (mut unsent, mut more) = (Vec::new(), Vec::new());
     for record in records {
         match attempts.get_mut(&record.wanted) {
             Some(left) if *left > 0 => *left -= 1,
-            _ => faults.push(format!(
-                "the log holds {record:?}, which nobody sent (so often)"
-            )),
+            Some(_) => more.push(record),
+            None => unsent.push(record),
         }
     }
-    faults
+    (unsent, more)
 }
 
 fn check_decisions(history: &History, folded: &Folded) -> Vec<String> {
@@ -452,7 +482,7 @@ mod tests {
     }
 
     fn faults(history: &History, records: &[Stored]) -> Vec<String> {
-        check_log(history, records, &fold(records).revisions)
+        check_log(history, records, &fold(records).revisions, Copies::Never)
     }
 
     #[test]
@@ -519,6 +549,33 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_found_where_there_may_be_none_and_where_it_changes_anything() {
+        let found = |records: &[Stored], copies| {
+            let (history, shown) = (sound().0, fold(records).revisions);
+            !check_log(&history, records, &shown, copies).is_empty()
+        };
+        let (history, mut records) = sound();
+        for offset in 3..6 {
+            records.push(stored(offset, &history.wanted[1]));
+        }
+        assert!(found(&records, Copies::Never));
+        assert!(!found(&records, Copies::WithoutEffect));
+        assert_eq!(surplus(&history, &records).1.len(), 3);
+        // What nobody sent is no copy, and what becomes a revision has an effect.
+        records.push(stored(6, &wanted("x", "k7", None)));
+        assert!(found(&records, Copies::WithoutEffect));
+        let (mut history, _) = sound();
+        history.wanted[0].key.clear();
+        history.attempts.remove(0);
+        let order = [0, 1, 0].into_iter().zip(0..);
+        let records: Vec<Stored> = order
+            .map(|(i, at)| stored(at, &history.wanted[i]))
+            .collect();
+        let faults = check_records(&history, &records, &fold(&records), Copies::WithoutEffect);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+
+    #[test]
     fn a_record_that_nobody_sent_is_found_and_so_is_one_of_a_dry_run() {
         let (history, mut records) = sound();
         records.push(stored(3, &wanted("x", "k7", None)));
@@ -547,7 +604,7 @@ mod tests {
         let mut shown = fold(&records).revisions;
         shown.get_mut(&slot).unwrap()[1].number = 3;
         assert!(
-            check_log(&history, &records, &shown)
+            check_log(&history, &records, &shown, Copies::Never)
                 .iter()
                 .any(|fault| fault.contains("belongs"))
         );
