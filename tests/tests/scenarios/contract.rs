@@ -19,8 +19,8 @@ fn every_unary_rpc_has_one_address_and_the_streams_have_theirs() {
     let streams: Vec<String> = streams.into_iter().map(|rpc| rpc.name).collect();
     assert_eq!(
         streams.len(),
-        3,
-        "CSV upload and live stream stand for two of {streams:?}, and a back-up is taken over gRPC only"
+        4,
+        "CSV upload and live stream stand for two of {streams:?}; back-ups and checkpoints are taken over gRPC only"
     );
 }
 
