@@ -3,7 +3,7 @@
 //! ```text
 //! file    "qippsnap" · format (2 bytes) · head · one frame a key, in order · tail
 //! frame   length (4 bytes) · CRC-32 of the body (4 bytes) · body
-//! head    cut, parked keys, anchors, how many records it covers, how many of them were superseded
+//! head    cut, parked keys, anchors, how many records it covers, which share of the log it is of, how many of them were superseded
 //! tail    number of the frames between head and tail, and the sum of their checksums
 //! ```
 //!
@@ -22,10 +22,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::state_bytes;
+use crate::share::Share;
 use crate::state::{Anchor, Parked, State};
 
 /// To be raised whenever the bytes of a saved state change their meaning. A test pins them.
-pub(crate) const FORMAT: u16 = 3;
+pub(crate) const FORMAT: u16 = 4;
 
 const MAGIC: &[u8; 8] = b"qippsnap";
 
@@ -47,6 +48,7 @@ struct Head {
     anchors: Vec<Anchor>,
     records: u64,
     superseded: u64,
+    share: Share,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +75,14 @@ impl Image {
                 anchors: state.anchors.values().copied().collect(),
                 records: state.records,
                 superseded: state.superseded,
+                share: state.share,
             },
         }
+    }
+
+    /// What of the log it is made of.
+    pub(crate) fn share(&self) -> Share {
+        self.head.share
     }
 
     /// Where it stands.
@@ -178,6 +186,7 @@ fn state_of(head: Head) -> Result<State, Damage> {
         anchors,
         records: head.records,
         superseded: head.superseded,
+        share: head.share,
     })
 }
 

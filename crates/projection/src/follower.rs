@@ -20,6 +20,7 @@ use crate::error::{ProjectionError, WaitError};
 use crate::lane::domain_cut;
 use crate::rebuild::{Beside, Rebuild};
 use crate::run::{self, Exchange, Signals};
+use crate::share::Share;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::start;
 use crate::state::{Decoder, Parked, State};
@@ -46,10 +47,12 @@ pub struct FollowerConfig {
     pub checkpoint_when_idle_for: Duration,
     /// Where a checkpoint is taken from that somebody else made, when there is no usable one here.
     pub snapshots: Option<Arc<dyn Snapshots>>,
+    /// What of the log is folded.
+    pub share: Share,
 }
 
 impl FollowerConfig {
-    /// The defaults: every 2,000 records, or after a second of silence.
+    /// The defaults: every 2,000 records, or after a second of silence; the whole log.
     #[must_use]
     pub fn new(store: StoreConfig, decode: Decoder) -> Self {
         Self {
@@ -58,6 +61,7 @@ impl FollowerConfig {
             checkpoint_every_records: 2_000,
             checkpoint_when_idle_for: Duration::from_secs(1),
             snapshots: None,
+            share: Share::WHOLE,
         }
     }
 }
@@ -84,7 +88,9 @@ pub(crate) struct Standing {
 /// What the fold and everybody who reads it share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// As the share sees it.
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) share: Share,
     pub(crate) state: RwLock<State>,
     pub(crate) feeds: Feeds,
     pub(crate) standing: watch::Sender<Standing>,
@@ -104,13 +110,14 @@ impl Shared {
         state: State,
         exchanges: mpsc::UnboundedSender<Exchange>,
     ) -> Self {
-        let cut = state.cut.clone();
+        let (cut, share) = (state.cut.clone(), state.share);
         let checkpointed = Checkpointed {
             cut: cut.clone(),
             ..Checkpointed::default()
         };
         Self {
             log,
+            share,
             state: RwLock::new(state),
             feeds: Feeds::default(),
             standing: watch::Sender::new(Standing { cut, stopped: None }),
@@ -164,6 +171,7 @@ impl Follower {
     ) -> Result<Self, ProjectionError> {
         let abandoned = CancellationToken::new();
         let guard = Arc::new(abandoned.clone().drop_guard());
+        let log = config.share.of_log(log);
         let (state, saver) = start::open(&*log, &config).await?;
         let (exchanges, exchanged) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(log, state, exchanges));
@@ -192,7 +200,13 @@ impl Follower {
         self.shared.read().cut.clone()
     }
 
-    /// Resolves when everything in `cut` is folded.
+    /// What of the log is folded.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.shared.share
+    }
+
+    /// Resolves when everything in `cut` is folded; lanes of other shares do not count.
     ///
     /// Give it a deadline: a fold that catches up with a long log may take its time.
     ///
@@ -200,6 +214,7 @@ impl Follower {
     /// [`WaitError::BeyondHead`] at once when the log as of now does not hold everything in `cut`;
     /// [`WaitError::Stopped`] when folding has stopped before it got there.
     pub async fn wait_for(&self, cut: &Cut) -> Result<(), WaitError> {
+        let cut = &self.shared.share.narrow(cut);
         if self.shared.standing.borrow().cut.includes(cut) {
             return Ok(());
         }

@@ -26,6 +26,7 @@
 //! | `fold_to.rs` | a fresh fold up to a cut |
 //! | `lane.rs` | lanes and cuts, of the log and of the domain |
 //! | `digest.rs` | the digest |
+//! | `share.rs` | a share of the log, where one process does not hold the whole nation |
 
 mod beside;
 mod changes;
@@ -39,6 +40,7 @@ mod lane;
 mod rebuild;
 mod run;
 mod saver;
+mod share;
 mod snapshot;
 mod start;
 mod state;
@@ -52,5 +54,6 @@ pub use fold_to::fold_to;
 pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
 pub use lane::{domain_cut, lane_of, place_of};
 pub use rebuild::{Phase, Rebuild, RebuildError};
+pub use share::{NoShare, Share};
 pub use snapshot::{Directory, Snapshot, Snapshots};
 pub use state::{Decoded, Decoder, Parked};

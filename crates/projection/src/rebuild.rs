@@ -135,7 +135,7 @@ impl Follower {
         let ended = CancellationToken::new();
         let second = Second::new(
             Arc::clone(&self.shared),
-            Offer::new(State::default(), decode),
+            Offer::new(State::of(self.shared.share), decode),
             orders,
             ended.clone(),
         );

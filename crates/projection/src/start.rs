@@ -16,6 +16,7 @@ use crate::follower::FollowerConfig;
 use crate::follower::StoreConfig;
 use crate::lane::{domain_cut, place_of};
 use crate::saver::Saver;
+use crate::share::Share;
 use crate::snapshot::Snapshots;
 use crate::state::{Anchor, Decoder, Prepared, State};
 use crate::store::{self, Claim, Store};
@@ -29,9 +30,9 @@ pub(crate) async fn open(
     config: &FollowerConfig,
 ) -> Result<(State, Option<Saver>), ProjectionError> {
     let (store, mut state) = match &config.store {
-        StoreConfig::Memory => (None, State::default()),
+        StoreConfig::Memory => (None, State::of(config.share)),
         StoreConfig::Directory(path) => {
-            let (store, state) = own(log, path.clone()).await?;
+            let (store, state) = own(log, path.clone(), config.share).await?;
             (Some(store), state)
         }
     };
@@ -41,7 +42,7 @@ pub(crate) async fn open(
         && held > 0
         && let Some(snapshots) = &config.snapshots
     {
-        state = restored(log, &**snapshots).await;
+        state = restored(log, &**snapshots, config.share).await;
     }
     if state.records == 0 && held > 0 && store.is_some() {
         tracing::warn!(
@@ -54,7 +55,7 @@ pub(crate) async fn open(
             "a parked record can be read now: the log is folded again from its beginning"
         );
         // The store is sound, only outdated: the next checkpoint takes its place.
-        state = State::default();
+        state = State::of(config.share);
     }
     let saver = store.map(|store| {
         let mut saver = Saver::new(store, covered, config.checkpoint_every_records);
@@ -66,21 +67,34 @@ pub(crate) async fn open(
 }
 
 /// The checkpoint that is kept here. One that the log contradicts is moved aside.
-async fn own(log: &dyn EventLog, path: PathBuf) -> Result<(Store, State), ProjectionError> {
+async fn own(
+    log: &dyn EventLog,
+    path: PathBuf,
+    share: Share,
+) -> Result<(Store, State), ProjectionError> {
     let (store, state) = open_store(path).await?;
+    if state.share != share {
+        if state.records > 0 {
+            tracing::warn!(
+                checkpoint = %state.share, wanted = %share,
+                "the checkpoint is of another share of the log: it is not taken, and the next one takes its place"
+            );
+        }
+        return Ok((store, State::of(share)));
+    }
     let head = domain_cut(&log.head());
     match contradiction(log, &head, &state).await? {
         None => Ok((store, state)),
         Some(damage) => {
             let store = blocking(move || store.start_over(&damage)).await?;
-            Ok((store, State::default()))
+            Ok((store, State::of(share)))
         }
     }
 }
 
 /// A checkpoint that somebody else made of this log; a state without records, with a warning, when there is none.
-async fn restored(log: &dyn EventLog, snapshots: &dyn Snapshots) -> State {
-    match taken(log, snapshots).await {
+async fn restored(log: &dyn EventLog, snapshots: &dyn Snapshots, share: Share) -> State {
+    match taken(log, snapshots, share).await {
         Ok(Some(state)) => {
             tracing::info!(
                 records = state.records,
@@ -90,22 +104,32 @@ async fn restored(log: &dyn EventLog, snapshots: &dyn Snapshots) -> State {
         }
         Ok(None) => {
             tracing::warn!("there is no snapshot of the projection");
-            State::default()
+            State::of(share)
         }
         Err(why) => {
             tracing::warn!(why, "the snapshot of the projection cannot be used");
-            State::default()
+            State::of(share)
         }
     }
 }
 
-async fn taken(log: &dyn EventLog, snapshots: &dyn Snapshots) -> Result<Option<State>, String> {
+async fn taken(
+    log: &dyn EventLog,
+    snapshots: &dyn Snapshots,
+    share: Share,
+) -> Result<Option<State>, String> {
     let Some(from) = snapshots.newest().await? else {
         return Ok(None);
     };
     let read = tokio::task::spawn_blocking(move || store::read(from)).await;
     let read = read.map_err(|error| error.to_string())?;
     let state = read.map_err(|Damage(why)| why)?;
+    if state.share != share {
+        return Err(format!(
+            "it is of share {} of the log, and this process folds {share}",
+            state.share
+        ));
+    }
     // Whoever made it may know more of a shared log than this process does yet.
     let head = log.find_head().await.map_err(|error| error.to_string())?;
     let judged = contradiction(log, &domain_cut(&head), &state).await;

@@ -14,6 +14,7 @@ use qipp_eventlog::{Record, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::lane::{lane_of, place_of};
+use crate::share::Share;
 
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,9 +184,19 @@ pub(crate) struct State {
     pub(crate) records: u64,
     /// How many of them were written by somebody whose epoch was over, and had no effect.
     pub(crate) superseded: u64,
+    /// What of the log it is made of.
+    pub(crate) share: Share,
 }
 
 impl State {
+    /// Nothing yet, of this share.
+    pub(crate) fn of(share: Share) -> Self {
+        Self {
+            share,
+            ..Self::default()
+        }
+    }
+
     /// What it says at this moment, to be compared without a lock; without the columns, which say the same a second time. Costs a pointer
     /// for each key.
     pub(crate) fn frozen(&self) -> Self {
@@ -196,6 +207,7 @@ impl State {
             anchors: self.anchors.clone(),
             records: self.records,
             superseded: self.superseded,
+            share: self.share,
         }
     }
 

@@ -36,8 +36,9 @@ impl Deps {
         self.pass(&head).await.map_err(|error| wait_error(&error))
     }
 
-    /// Waits until a cut is folded. On a shared log it may come from another process, and lie beyond what this one has heard of.
+    /// Waits until a cut is folded, as far as it is of this process's share. On a shared log it may come from another process, and lie beyond what this one has heard of.
     pub(crate) async fn folded(&self, cut: &Cut) -> Result<(), ApiError> {
+        let cut = &self.follower.share().narrow(cut);
         match self.follower.wait_for(cut).await {
             Err(WaitError::BeyondHead) if self.log.is_shared() => {
                 let head = self.log.find_head().await;

@@ -92,10 +92,8 @@ impl Deps {
         caller: &Caller,
         options: Option<&wire::ReadOptions>,
     ) -> Result<Answer<'_>, ApiError> {
-        let Read {
-            min_cut,
-            known_at: at,
-        } = read_options(options)?;
+        let Read { min_cut, known_at } = read_options(options)?;
+        let at = self.own(known_at);
         self.reach(caller, min_cut.as_ref(), &at).await?;
         Ok(self.answer_at(at))
     }
@@ -112,13 +110,21 @@ impl Deps {
     ) -> Result<ListAnswer<'a, R>, ApiError> {
         let page = page(request)?;
         let Read { min_cut, known_at } = read_options(options)?;
-        let at = page.known_at(known_at);
+        let at = self.own(page.known_at(known_at));
         self.reach(caller, min_cut.as_ref(), &at).await?;
         Ok(ListAnswer {
             answer: self.answer_at(at),
             page,
             request,
         })
+    }
+
+    /// Where this process folds a share of the log, a moment that others of its lanes are known at too is cut down to its own.
+    fn own(&self, at: KnownAt) -> KnownAt {
+        match at {
+            KnownAt::Cut(cut) => KnownAt::Cut(self.follower.share().narrow(&cut)),
+            at => at,
+        }
     }
 
     fn answer_at(&self, at: KnownAt) -> Answer<'_> {

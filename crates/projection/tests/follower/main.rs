@@ -10,6 +10,7 @@ mod folding;
 mod parking;
 mod properties;
 mod rebuild;
+mod share;
 mod snapshots;
 mod tenure;
 mod wire;
