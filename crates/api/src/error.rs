@@ -400,6 +400,13 @@ impl ApiError {
     }
 }
 
+/// Did a service of ours say this, and not what lies between: the transport, a proxy?
+#[must_use]
+pub fn is_of_service(status: &tonic::Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.domain == ERROR_DOMAIN)
+}
+
 /// The request id that a status carries.
 #[must_use]
 pub fn request_id_of(status: &tonic::Status) -> Option<String> {
@@ -513,6 +520,8 @@ mod tests {
             (error.code, &*error.reason, error.message.as_str()),
             (Code::Unavailable, "UNAVAILABLE", "connection refused")
         );
+        assert!(!is_of_service(&tonic::Status::unavailable("connection refused")));
+        assert!(is_of_service(&two_problems().into_status("")));
         assert!(error.code.is_transient());
     }
 

@@ -107,14 +107,18 @@ pub fn page<R: Paged>(request: &R) -> Result<Page, ApiError> {
     if token.is_empty() {
         return Ok(Page { size, after: None });
     }
-    let place = parse(token, fingerprint(request)).ok_or_else(|| {
-        let what = "this token was not given out for this query: send the query as it was, or begin again without a token";
-        ApiError::invalid_field("PAGE_TOKEN_INVALID", "page_token", what)
-    })?;
+    let place = parse(token, fingerprint(request)).ok_or_else(wrong_token)?;
     Ok(Page {
         size,
         after: Some(place),
     })
+}
+
+/// `INVALID_ARGUMENT` with reason `PAGE_TOKEN_INVALID`.
+#[must_use]
+pub fn wrong_token() -> ApiError {
+    let what = "this token was not given out for this query: send the query as it was, or begin again without a token";
+    ApiError::invalid_field("PAGE_TOKEN_INVALID", "page_token", what)
 }
 
 /// The length of a page: 0 is the usual one, and more than the most is cut to the most.

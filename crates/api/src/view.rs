@@ -170,6 +170,8 @@ pub fn point(point: &SeriesPoint) -> projections::Point {
             .into(),
         simulated: point.simulated,
         sources: point.sources.iter().map(source).collect(),
+        organisations: point.organisations,
+        stands_alone: point.stands_alone,
     }
 }
 
@@ -218,6 +220,10 @@ pub fn savings_position(
         simulated: position.simulated,
         schemes: schemes.iter().map(scheme_position).collect(),
         organisations_with_actual_ytd: position.organisations_with_actual_ytd,
+        actual_ytd_of_planned_pence: pence(position.actual_ytd_of_planned),
+        plan_ytd_of_delivered_pence: pence(position.plan_ytd_of_delivered),
+        recurrent_pence: pence(position.recurrent.map(|(recurrent, _)| recurrent)),
+        recurrent_of_pence: pence(position.recurrent.map(|(_, of)| of)),
     }
 }
 

@@ -409,6 +409,10 @@ pub struct SeriesPoint {
     pub simulated: bool,
     /// Returns that it came from.
     pub sources: Vec<Source>,
+    /// Organisations with a figure.
+    pub organisations: u32,
+    /// One of the figures can't be added to others.
+    pub stands_alone: bool,
 }
 
 /// A marker of an organisation, a point for every month from `from` to `to`.
@@ -460,8 +464,9 @@ fn point(
         status: None,
         simulated: false,
         sources: Vec::new(),
+        organisations: 0,
+        stands_alone: false,
     };
-    let (mut figures, mut can_add) = (0, true);
     for member in members {
         let found = nation
             .ledger(*member)
@@ -470,8 +475,8 @@ fn point(
             continue;
         };
         if matches!(observation.value, Value::Measured(_)) {
-            figures += 1;
-            can_add &= roll_up_of(&observation, reference) != RollUp::None;
+            result.organisations += 1;
+            result.stands_alone |= roll_up_of(&observation, reference) == RollUp::None;
         }
         result.value = match (result.value, observation.value) {
             (Value::Measured(a), Value::Measured(b)) => Value::Measured(add(a, b)),
@@ -490,7 +495,7 @@ fn point(
             stamp: revision.stamp,
         });
     }
-    if figures > 1 && !can_add {
+    if result.organisations > 1 && result.stands_alone {
         // Two medians make no median: the sources name where each can be read.
         result.value = Value::Missing(Missing::NotApplicable);
     }

@@ -1,19 +1,25 @@
 //! Projections: what the log says, asked in many ways.
 //!
-//! It never writes, and every answer names the cut that it was given at. Entry point: [`build`].
+//! It never writes, and every answer names the cut that it was given at. Entry points: [`build`] where the log is folded, all of it or a share
+//! (`share.rs`), and [`scatter()`] where the shares are asked (`scatter.rs`) and what they say is added up (`merge.rs`).
 
+mod merge;
 mod revisions;
 mod roll_ups;
 mod savings;
+mod scatter;
 mod series;
+mod share;
 mod status;
 
 use qipp_api::proto::projections::v1 as wire;
 use qipp_api::proto::projections::v1::projections_service_server::{
     ProjectionsService, ProjectionsServiceServer,
 };
-use qipp_serving::{Deps, answer};
+use qipp_serving::{Caller, Deps, answer};
 use tonic::{Request, Response, Status};
+
+pub use scatter::{Replica, Scatter, Shards, scatter};
 
 /// Limits of the service.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +49,22 @@ pub struct Projections {
     deps: Deps,
 }
 
+impl Projections {
+    /// # Errors
+    /// FAILED_PRECONDITION when another shard was meant.
+    fn asked_rightly<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let checked = share::check_asked(request.metadata(), self.deps.follower.share());
+        checked.or_else(|error| Err(Caller::of(request)?.status(error)))
+    }
+}
+
 #[tonic::async_trait]
 impl ProjectionsService for Projections {
     async fn get_series(
         &self,
         request: Request<wire::GetSeriesRequest>,
     ) -> Result<Response<wire::GetSeriesResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, series)
     }
 
@@ -56,6 +72,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::ListRevisionsRequest>,
     ) -> Result<Response<wire::ListRevisionsResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, revisions)
     }
 
@@ -63,6 +80,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::GetSavingsPositionRequest>,
     ) -> Result<Response<wire::GetSavingsPositionResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, savings_position)
     }
 
@@ -70,6 +88,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::ListSchemesRequest>,
     ) -> Result<Response<wire::ListSchemesResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, schemes)
     }
 
@@ -77,6 +96,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::GetCompletenessRequest>,
     ) -> Result<Response<wire::GetCompletenessResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, completeness)
     }
 
@@ -84,6 +104,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::ListRollUpsRequest>,
     ) -> Result<Response<wire::ListRollUpsResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, roll_ups)
     }
 
@@ -91,6 +112,7 @@ impl ProjectionsService for Projections {
         &self,
         request: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        self.asked_rightly(&request)?;
         answer!(self, request, status)
     }
 }

@@ -29,6 +29,7 @@ impl Projections {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;
+        self.own(org)?;
         let history = answer
             .nation
             .ledger(org)

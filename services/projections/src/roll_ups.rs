@@ -1,5 +1,7 @@
 //! ListRollUps and GetCompleteness: many organisations as one figure, and who is in it.
 
+use std::fmt::Display;
+
 use jiff::civil::Date;
 use qipp_access::{Target, visible_node};
 use qipp_api::cut::time_to_text;
@@ -62,6 +64,7 @@ impl Projections {
                 .collect(),
             next_page_token,
             cut: answer.wire_cut(),
+            shards_away: self.others(),
         })
     }
 
@@ -100,7 +103,7 @@ impl Projections {
             today,
         )
         .into_iter()
-        .filter(|s| within(s.org) && caller.sees(s.org, &answer.current))
+        .filter(|s| self.is_own(s.org) && within(s.org) && caller.sees(s.org, &answer.current))
         .collect();
         let count = |state: State| {
             u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX)
@@ -115,6 +118,7 @@ impl Projections {
             not_yet_due: count(State::NotYetDue),
             submissions: found.iter().map(submission).collect(),
             cut: answer.wire_cut(),
+            shards_away: self.others(),
         })
     }
 }
@@ -136,7 +140,16 @@ fn month_of(cursor: &str) -> Option<Period> {
 fn cursor(key: &CellKey) -> String {
     let group = key.group.map(|code| code.to_string()).unwrap_or_default();
     let part = key.key.breakdown.map(|b| b.to_string()).unwrap_or_default();
-    format!("{} {group} {} {part}", key.period, key.key.marker)
+    cursor_of(key.period, group, key.key.marker, part)
+}
+
+pub(crate) fn cursor_of(
+    period: impl Display,
+    group: impl Display,
+    marker: impl Display,
+    part: impl Display,
+) -> String {
+    format!("{period} {group} {marker} {part}")
 }
 
 fn cell(answer: &Answer<'_>, key: &CellKey, partial: &Partial) -> wire::RollUpCell {

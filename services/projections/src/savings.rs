@@ -33,15 +33,24 @@ impl Projections {
         });
         caller.may(target, &answer.current)?;
         known_organisation(&answer, node)?;
-        let found = match tree {
-            None => of_organisation(&answer, node, period),
-            Some(name) => below(&answer, known_tree(&answer, name)?, node, period),
+        let (found, shards_away) = match tree {
+            None => {
+                self.own(node)?;
+                (of_organisation(&answer, node, period), Vec::new())
+            }
+            Some(name) => {
+                let tree = known_tree(&answer, name)?;
+                let is_own = |org| self.is_own(org);
+                (below(&answer, tree, node, period, is_own), self.others())
+            }
         };
-        let missing = self.missing(&answer, &found.members, period);
+        let mut missing = self.missing(&answer, &found.members, period);
+        missing.sort_unstable();
         let position = view::savings_position(period, &found.position, &missing, &found.schemes);
         Ok(wire::GetSavingsPositionResponse {
             position: Some(position),
             cut: answer.wire_cut(),
+            shards_away,
         })
     }
 
@@ -80,6 +89,7 @@ impl Projections {
         let answer = &list.answer;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(answer, org)?;
+        self.own(org)?;
         let schemes = answer
             .nation
             .ledger(org)
@@ -122,8 +132,14 @@ fn of_organisation(answer: &Answer<'_>, org: OrgCode, period: Period) -> Found {
     }
 }
 
-/// Everybody at and below the node in the month, who owes savings or has sent some.
-fn below(answer: &Answer<'_>, tree: &Tree, node: OrgCode, period: Period) -> Found {
+/// Everybody of our own at and below the node in the month, who owes savings or has sent some.
+fn below(
+    answer: &Answer<'_>,
+    tree: &Tree,
+    node: OrgCode,
+    period: Period,
+    is_own: impl Fn(OrgCode) -> bool,
+) -> Found {
     let day = period.last_day();
     let takes_part = |org: &OrgCode| {
         answer.reference.owes(*org, Dataset::Savings, period)
@@ -136,7 +152,7 @@ fn below(answer: &Answer<'_>, tree: &Tree, node: OrgCode, period: Period) -> Fou
     };
     let members: Vec<OrgCode> = tree
         .members()
-        .filter(|org| tree.is_within(*org, node, day))
+        .filter(|org| is_own(*org) && tree.is_within(*org, node, day))
         .filter(takes_part)
         .collect();
     let sum = members

@@ -34,6 +34,14 @@ impl Projections {
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::Organisation(org), &answer.current)?;
         known_organisation(&answer, org)?;
+        // What was merged into it may be anywhere.
+        let shards_away = match structure {
+            Structure::AsItIs(_) => self.others(),
+            Structure::AsItWas => {
+                self.own(org)?;
+                Vec::new()
+            }
+        };
         if answer.reference.latest_marker(marker).is_none() {
             let what = format!(
                 "{marker} is not in the catalogue: ListMarkers names the markers that there are"
@@ -59,6 +67,7 @@ impl Projections {
             breakdown: request.breakdown,
             points: points.iter().map(view::point).collect(),
             cut: answer.wire_cut(),
+            shards_away,
         })
     }
 }

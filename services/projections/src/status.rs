@@ -67,6 +67,9 @@ impl Projections {
             parked,
             first_period: month(first),
             last_period: month(last),
+            shard: String::from(self.deps.follower.share()),
+            shards: Vec::new(),
+            shards_away: self.others(),
         })
     }
 }

@@ -318,15 +318,20 @@ fn key_file(config: &ServeConfig, reference: Option<&Reference>, report: &mut Re
 /// What is served here, and who serves the rest.
 fn services(config: &ServeConfig, report: &mut Report) {
     for service in Service::OF_LOG {
-        let (name, peers) = (service.name(), config.peers.of(service));
+        let (name, peers) = (service.name(), config.peers.all_of(service));
         if !config.serves(service) && !peers.is_empty() {
-            let what = format!("{name}: passed on to {}", peers.join(", "));
+            let what = format!("{name}: passed on to {}", listed(&peers));
             report.add(Verdict::Good, what);
         }
     }
     for what in config.surprises() {
         report.add(Verdict::Warning, what);
     }
+}
+
+fn listed(peers: &[&String]) -> String {
+    let peers: Vec<&str> = peers.iter().map(|peer| peer.as_str()).collect();
+    peers.join(", ")
 }
 
 fn limits(config: &ServeConfig, report: &mut Report) {

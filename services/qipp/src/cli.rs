@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use qipp_access::Role;
+use qipp_projection::Share;
 
 use crate::client::Client;
 use crate::config::{LogFormat, LogKind, Overrides, Service};
@@ -108,6 +109,9 @@ pub struct ServeArgs {
     /// What this process serves. Nothing named: everything. Others serve the rest, on the same log: `--log kafka://…`.
     #[arg(value_name = "SERVICE")]
     pub services: Vec<Service>,
+    /// Hold a part of the nation, for a nation that outgrows one process: 0/3 is the first of three. For `projections` alone.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Share>,
     /// Configuration file (TOML). Every entry and its default: `qipp serve --defaults`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -143,6 +147,7 @@ impl ServeArgs {
         Overrides {
             listen: self.listen,
             services: Some(self.services.clone()).filter(|named| !named.is_empty()),
+            shard: self.shard,
             data_dir: self.data_dir.clone(),
             log: self.log.clone(),
             principals: self.principals.clone(),

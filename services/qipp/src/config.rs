@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use qipp_projection::Share;
 use qipp_serving::admission::Places;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,7 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     #[serde(deserialize_with = "listed::deserialize")]
     pub services: Vec<Service>,
+    pub shard: Share,
     pub data_dir: PathBuf,
     pub log: LogKind,
     pub returns_partitions: u16,
@@ -236,6 +238,8 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<Service>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Share>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogKind>,
@@ -291,6 +295,7 @@ impl ServeConfig {
         refuse_long(&mut wrong, "", &times);
         self.kafka.wrong(&mut wrong);
         self.peers.wrong(&mut wrong);
+        self.wrong_shards(&mut wrong);
         if let Err(what) = crate::log::check(self) {
             wrong.push(format!("serve.log: {what}"));
         }
@@ -298,6 +303,26 @@ impl ServeConfig {
         self.traces.wrong(&mut wrong);
         self.limits.wrong(&mut wrong);
         wrong
+    }
+
+    fn wrong_shards(&self, wrong: &mut Vec<String>) {
+        let (shard, partitions) = (self.shard, self.returns_partitions);
+        if !shard.is_whole() && self.services != [Service::Projections] {
+            wrong.push(format!(
+                "serve.shard is {shard}: a process that holds a part of the nation serves projections and nothing else, as in `qipp serve projections --shard {shard}`; the others need all of it"
+            ));
+        }
+        let fewest = partitions.min(self.alerts_partitions);
+        let counts = [
+            ("serve.shard", usize::from(shard.of())),
+            ("serve.peers.shards", self.peers.shards.len()),
+        ];
+        let many = counts
+            .iter()
+            .filter(|(_, count)| *count > usize::from(fewest.max(1)));
+        wrong.extend(many.map(|(name, count)| format!(
+            "{name} makes {count} shards of {fewest} partitions: there are at most as many as serve.returns_partitions and serve.alerts_partitions say, which have to be those of the log"
+        )));
     }
 
     /// Is the service served by this process? All are when none is named.
@@ -606,6 +631,71 @@ mod tests {
             wrong.contains("serve.peers.registry[1]") && !wrong.contains("hidden"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn a_shard_is_for_projections_alone_and_has_partitions() {
+        let load = |serve: &str| load(&format!("[serve]\n{serve}"));
+        let held = load("services = \"projections\"\nshard = \"1/3\"\n")
+            .unwrap()
+            .shard;
+        assert_eq!(held.to_string(), "1/3");
+        assert!(load("").unwrap().shard.is_whole());
+        for (serve, because) in [
+            ("shard = \"1/3\"\n", "nothing else"),
+            (
+                "services = [\"projections\", \"gateway\"]\nshard = \"1/3\"\n",
+                "nothing else",
+            ),
+            (
+                "services = \"projections\"\nshard = \"0/9\"\n",
+                "9 shards of 8 partitions",
+            ),
+            (
+                "services = \"projections\"\nshard = \"3/3\"\n",
+                "I from 0 to N-1",
+            ),
+        ] {
+            let wrong = load(serve).unwrap_err();
+            assert!(
+                wrong.contains("serve.shard") && wrong.contains(because),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn shards_are_lists_of_replicas_in_place_of_projections() {
+        let load = |peers: &str| load(&format!("[serve.peers]\n{peers}"));
+        let split = "shards = [[\"http://a:1\", \"http://a2:1\"], [\"http://b:1\"]]\n";
+        let peers = load(split).unwrap().peers;
+        assert_eq!(peers.shards[0], ["http://a:1", "http://a2:1"]);
+        assert_eq!(peers.all_of(Service::Projections).len(), 3);
+        for (peers, because) in [
+            (
+                format!("{split}projections = [\"http://c:1\"]\n"),
+                "both given",
+            ),
+            (
+                "shards = [[\"http://a:1\"]]\n".into(),
+                "serve.peers.projections",
+            ),
+            (
+                "shards = [[\"http://a:1\"], []]\n".into(),
+                "shards[1] is empty",
+            ),
+            (
+                "shards = [[\"http://a:1\"], [\"http://a:1\"]]\n".into(),
+                "shards[1][0] is named twice",
+            ),
+            (
+                "shards = [[\"http://a:1\"], [\"a\"]]\n".into(),
+                "shards[1][0] does not",
+            ),
+        ] {
+            let wrong = load(&peers).unwrap_err();
+            assert!(wrong.contains(because), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod body;
 mod connections;
+mod shards;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,7 +72,9 @@ pub(crate) struct Peers(Arc<Parts>);
 
 struct Parts {
     service: Service,
-    peers: Vec<Peer>,
+    peers: Vec<Arc<Peer>>,
+    /// Those of them that hold a shard, shard by shard: they are asked, and not passed on to.
+    shards: Vec<Vec<Arc<Peer>>>,
     turn: AtomicUsize,
     shapes: HashMap<String, Shape>,
     max_body_bytes: usize,
@@ -111,16 +114,31 @@ pub(crate) fn of_config(
         .filter(|service| !config.serves(*service));
     elsewhere
         .map(|service| {
-            let peers = config.peers.of(service).iter().map(|url| Peer::new(url));
+            let shards = match service {
+                Service::Projections => {
+                    config.peers.shards.iter().map(|urls| named(urls)).collect()
+                }
+                _ => Ok(Vec::new()),
+            };
+            let shards: Vec<Vec<Arc<Peer>>> = shards?;
+            let mut peers = named(config.peers.of(service))?;
+            peers.extend(shards.iter().flatten().cloned());
             Ok(Peers(Arc::new(Parts {
                 service,
-                peers: peers.collect::<anyhow::Result<_>>()?,
+                peers,
+                shards,
                 turn: AtomicUsize::new(0),
                 shapes: shapes(service),
                 max_body_bytes: config.limits.message_bytes + ENVELOPE,
                 shutdown: shutdown.clone(),
             })))
         })
+        .collect()
+}
+
+fn named(urls: &[String]) -> anyhow::Result<Vec<Arc<Peer>>> {
+    urls.iter()
+        .map(|url| Peer::new(url).map(Arc::new))
         .collect()
 }
 
@@ -226,6 +244,7 @@ impl Peers {
     /// Adds the addresses of the service's rpcs to a router.
     pub(crate) fn mount(&self, router: Router) -> Router {
         let names = self.0.service.of_contract().iter();
+        let names = names.filter(|name| !self.asks_shards() || **name != shards::ASKED);
         names.fold(router, |router, name| {
             let calls = any(Self::answer).with_state(self.clone());
             router.route(&format!("/{name}/{{rpc}}"), calls)
@@ -280,10 +299,10 @@ impl Peers {
     }
 
     /// The peers from the one whose turn it is on; those that are known to be worse come later.
-    fn in_turn(&self) -> Vec<&Peer> {
+    fn in_turn(&self) -> Vec<&Arc<Peer>> {
         let peers = &self.0.peers;
         let first = self.0.turn.fetch_add(1, Relaxed) % peers.len().max(1);
-        let mut all: Vec<&Peer> = peers[first..].iter().chain(&peers[..first]).collect();
+        let mut all: Vec<&Arc<Peer>> = peers[first..].iter().chain(&peers[..first]).collect();
         all.sort_by_key(|peer| peer.seen());
         all
     }

@@ -137,6 +137,7 @@ impl House {
             .context("the listener has no address")?;
         let (shutdown, stop_folding) = (CancellationToken::new(), CancellationToken::new());
         let authenticator = Arc::clone(&parts.authenticator);
+        let whole_log = Arc::clone(&parts.log);
         let deps = deps(config, parts, shutdown.clone(), stop_folding.clone()).await?;
         let admission = Admission::new(config.limits.places());
         let gate = gate(config, &deps, &admission, authenticator);
@@ -155,7 +156,8 @@ impl House {
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut background = standing.tasks(reporter);
         background.extend(snapshot::saving(config, &deps.follower));
-        let grpc = grpc(config, &deps, alerts, caught_up)?;
+        let grpc = grpc(config, &deps, whole_log, alerts, caught_up)?;
+        let grpc = with_shards(config, grpc, &peers, &deps);
         let grpc = with_all(grpc, &peers, health)?;
         let app = app(config, grpc, gate, &deps, standing.clone());
         let serving = port::serve(
@@ -307,6 +309,7 @@ async fn deps(
     let follower = Follower::start(
         Arc::clone(&parts.log),
         FollowerConfig {
+            share: config.shard,
             snapshots: snapshot::source(config),
             ..FollowerConfig::new(store, decode)
         },
@@ -314,7 +317,7 @@ async fn deps(
     );
     Ok(Deps {
         follower: follower.await?,
-        log: parts.log,
+        log: config.shard.of_log(parts.log),
         clock: parts.clock,
         shutdown,
         metrics: parts.metrics,
@@ -383,6 +386,7 @@ fn caught_up(deps: &Deps) -> watch::Receiver<bool> {
 fn grpc(
     config: &ServeConfig,
     deps: &Deps,
+    whole_log: Arc<dyn EventLog>,
     alerts: Option<qipp_alerts::Service>,
     caught_up: watch::Receiver<bool>,
 ) -> anyhow::Result<Router> {
@@ -407,7 +411,10 @@ fn grpc(
         let projections = qipp_projections::Config::default();
         routes = routes
             .add_service(qipp_projections::build(projections, deps.clone()))
-            .add_service(qipp_backup::build(deps.clone()));
+            .add_service(qipp_backup::build(Deps {
+                log: whole_log,
+                ..deps.clone()
+            }));
     }
     if let Some(alerts) = alerts {
         routes = routes.add_service(alerts);
@@ -418,6 +425,19 @@ fn grpc(
     // Within the gate: who may not call at all is told at once.
     let held = axum::middleware::from_fn_with_state(caught_up, caught_up::hold);
     Ok(routes.prepare().into_axum_router().layer(held))
+}
+
+/// Projections put together of shards, where the nation is split and this process holds nothing of it.
+fn with_shards(config: &ServeConfig, served: Router, peers: &[Peers], deps: &Deps) -> Router {
+    let scatters = peers
+        .iter()
+        .filter_map(|peers| peers.scatter(config, Arc::clone(&deps.clock)));
+    scatters.fold(served, |router, scatter| {
+        tonic::service::Routes::from(router)
+            .add_service(scatter)
+            .prepare()
+            .into_axum_router()
+    })
 }
 
 /// Beside the services that are served here: those of others, health, and the description of the contract.

@@ -1,5 +1,7 @@
 //! Which services this process serves, and who serves the others.
 
+use std::collections::BTreeSet;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,7 @@ pub struct Peers {
     pub projections: Vec<String>,
     #[serde(deserialize_with = "super::listed::deserialize")]
     pub alerts: Vec<String>,
+    pub shards: Vec<Vec<String>>,
 }
 
 impl Peers {
@@ -93,6 +96,14 @@ impl Peers {
         }
     }
 
+    /// Everybody who is named for a service, also for a shard of it.
+    #[must_use]
+    pub fn all_of(&self, service: Service) -> Vec<&String> {
+        let of_shards = self.shards.iter().flatten();
+        let of_shards = of_shards.filter(|_| service == Service::Projections);
+        self.of(service).iter().chain(of_shards).collect()
+    }
+
     /// The form only. The addresses themselves are not repeated: there may be a password in one.
     pub(super) fn wrong(&self, wrong: &mut Vec<String>) {
         for service in Service::OF_LOG {
@@ -104,6 +115,32 @@ impl Peers {
                     service.name()
                 ))
             }));
+        }
+        self.wrong_shards(wrong);
+    }
+
+    fn wrong_shards(&self, wrong: &mut Vec<String>) {
+        if self.shards.len() == 1 {
+            wrong.push("serve.peers.shards names one shard, and that is the whole nation: name its processes in serve.peers.projections".to_owned());
+        }
+        if !self.shards.is_empty() && !self.projections.is_empty() {
+            wrong.push("serve.peers.shards and serve.peers.projections are both given: name those that hold a shard in the one, or those that hold the whole nation in the other".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for (shard, replicas) in self.shards.iter().enumerate() {
+            if replicas.is_empty() {
+                wrong.push(format!(
+                    "serve.peers.shards[{shard}] is empty: name at least one process that holds shard {shard}"
+                ));
+            }
+            for (index, peer) in replicas.iter().enumerate() {
+                let what = super::fault_of_address(peer);
+                let what = what.or((!seen.insert(peer)).then_some("is named twice"));
+                wrong.extend(what.map(|what| format!(
+                    "serve.peers.shards[{shard}][{index}] {what}: use http://HOST:PORT of a process with serve.shard = \"{shard}/{}\"",
+                    self.shards.len()
+                )));
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ mod returns;
 mod roll_ups;
 mod status;
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand, ValueEnum};
 use prost::Message;
 use qipp_access::Role;
@@ -160,6 +162,7 @@ impl Asker {
             .map_err(|status| unreachable(&self.server, &status))?
             .into_inner();
         self.name_cut(answer.cut())?;
+        name_shards(answer.shards_away());
         if self.json {
             line(&json_line(A::NAME, &answer)?)?;
             return Ok(None);
@@ -174,6 +177,7 @@ impl Asker {
     ) -> Result<Option<Vec<A>>, Failure> {
         let mut pages = Vec::new();
         let mut token = String::new();
+        let mut away = BTreeSet::new();
         loop {
             let page = ask(token)
                 .await
@@ -184,12 +188,14 @@ impl Asker {
                 self.name_cut(page.cut())?;
             }
             token = page.next_page_token().to_owned();
+            away.extend(page.shards_away().iter().copied());
             if self.json {
                 line(&json_line(A::NAME, &page)?)?;
             } else {
                 pages.push(page);
             }
             if token.is_empty() {
+                name_shards(&away.into_iter().collect::<Vec<_>>());
                 return Ok((!self.json).then_some(pages));
             }
         }
@@ -205,6 +211,18 @@ impl Asker {
     }
 }
 
+/// Says whose organisations are not in an answer: it would pass for the nation's.
+fn name_shards(away: &[u32]) {
+    if away.is_empty() {
+        return;
+    }
+    let away: Vec<String> = away.iter().map(u32::to_string).collect();
+    eprintln!(
+        "warning: this is not about the whole nation: the organisations of shards {} are not in it (`qipp query status` says which shards are away)",
+        away.join(", ")
+    );
+}
+
 /// An answer of the contract.
 trait Answer: Message {
     /// Its full name.
@@ -215,10 +233,14 @@ trait Answer: Message {
     fn next_page_token(&self) -> &str {
         ""
     }
+    /// Shards whose organisations are left out.
+    fn shards_away(&self) -> &[u32] {
+        &[]
+    }
 }
 
 macro_rules! answers {
-    ($($wire:ident::$message:ident, $name:literal $(, $token:ident)?;)+) => {
+    ($($wire:ident::$message:ident, $name:literal $(, $token:ident)? $(; $away:ident)?;)+) => {
         $(impl Answer for $wire::$message {
             const NAME: &'static str = concat!("qipp.", $name, ".v1.", stringify!($message));
             fn cut(&self) -> Option<&Cut> {
@@ -227,18 +249,21 @@ macro_rules! answers {
             $(fn next_page_token(&self) -> &str {
                 &self.$token
             })?
+            $(fn shards_away(&self) -> &[u32] {
+                &self.$away
+            })?
         })+
     };
 }
 
 answers! {
-    projections_wire::GetSeriesResponse, "projections";
-    projections_wire::GetSavingsPositionResponse, "projections";
+    projections_wire::GetSeriesResponse, "projections"; shards_away;
+    projections_wire::GetSavingsPositionResponse, "projections"; shards_away;
     projections_wire::ListSchemesResponse, "projections", next_page_token;
-    projections_wire::ListRollUpsResponse, "projections", next_page_token;
-    projections_wire::GetCompletenessResponse, "projections";
+    projections_wire::ListRollUpsResponse, "projections", next_page_token; shards_away;
+    projections_wire::GetCompletenessResponse, "projections"; shards_away;
     projections_wire::ListRevisionsResponse, "projections";
-    projections_wire::GetStatusResponse, "projections";
+    projections_wire::GetStatusResponse, "projections"; shards_away;
     alerts_wire::ListAlertsResponse, "alerts", next_page_token;
     alerts_wire::GetAlertResponse, "alerts";
     alerts_wire::ListBenchmarksResponse, "alerts";

@@ -46,14 +46,39 @@ pub(super) async fn status(asker: &Asker, args: StatusArgs) -> Result<(), Failur
     if !status.digest.is_empty() {
         line(&format!("  {:<16}{}", "digest", status.digest))?;
     }
+    shards(&status)?;
     parked(&status)
+}
+
+/// How each shard stands, where the nation is split.
+fn shards(status: &GetStatusResponse) -> Result<(), Failure> {
+    if !status.shard.is_empty() {
+        line(&format!("  {:<16}{}", "shard", status.shard))?;
+    }
+    if status.shards.is_empty() {
+        return Ok(());
+    }
+    line("")?;
+    let mut table = Table::new(&["shard", "standing", "digest"]);
+    for shard in &status.shards {
+        let standing = match shard.away {
+            true => "away: none of its processes can be reached".to_owned(),
+            false => behind(shard.cut.as_ref(), shard.head.as_ref()),
+        };
+        table.row(vec![shard.shard.clone(), standing, shard.digest.clone()]);
+    }
+    table.show()
 }
 
 /// How far the fold is behind the log.
 fn standing(status: &GetStatusResponse) -> String {
+    behind(status.cut.as_ref(), status.head.as_ref())
+}
+
+fn behind(cut: Option<&Cut>, head: Option<&Cut>) -> String {
     let (cut, head) = (
-        status.cut.clone().unwrap_or_default(),
-        status.head.clone().unwrap_or_default(),
+        cut.cloned().unwrap_or_default(),
+        head.cloned().unwrap_or_default(),
     );
     let behind: u64 = head
         .next
