@@ -105,21 +105,29 @@ impl Projections {
         .into_iter()
         .filter(|s| self.is_own(s.org) && within(s.org) && caller.sees(s.org, &answer.current))
         .collect();
-        let count = |state: State| {
-            u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX)
-        };
         let due = answer.reference.deadline(dataset, period);
         Ok(wire::GetCompletenessResponse {
             due: due.map(|day| day.to_string()).unwrap_or_default(),
-            expected: u32::try_from(found.len()).unwrap_or(u32::MAX),
-            in_time: count(State::InTime),
-            late: count(State::Late),
-            missing: count(State::Missing),
-            not_yet_due: count(State::NotYetDue),
-            submissions: found.iter().map(submission).collect(),
             cut: answer.wire_cut(),
             shards_away: self.others(),
+            ..counted(&found)
         })
+    }
+}
+
+/// How many returns stand where, and each of them.
+pub(crate) fn counted(found: &[Submission]) -> wire::GetCompletenessResponse {
+    let count = |state: State| {
+        u32::try_from(found.iter().filter(|s| s.state == state).count()).unwrap_or(u32::MAX)
+    };
+    wire::GetCompletenessResponse {
+        expected: u32::try_from(found.len()).unwrap_or(u32::MAX),
+        in_time: count(State::InTime),
+        late: count(State::Late),
+        missing: count(State::Missing),
+        not_yet_due: count(State::NotYetDue),
+        submissions: found.iter().map(submission).collect(),
+        ..wire::GetCompletenessResponse::default()
     }
 }
 

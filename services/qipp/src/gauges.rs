@@ -51,6 +51,7 @@ struct Gauges {
     epoch: IntGauge,
     superseded: IntGauge,
     ready: IntGauge,
+    shards_away: IntGauge,
     not_ready: IntGaugeVec,
     free: IntGauge,
     running: IntGauge,
@@ -120,6 +121,10 @@ pub(crate) fn register(deps: &Deps, standing: &Standing, admission: &Arc<Admissi
             "Records of the log without effect, because the epoch of the evaluator that wrote them was over.",
         ),
         ready: metrics.gauge("qipp_ready", "1 while the house is ready."),
+        shards_away: metrics.gauge(
+            "qipp_shards_away",
+            "Shards in serve.peers.shards that no process can be reached of: their organisations are not in answers about many.",
+        ),
         not_ready: metrics.gauges("qipp_not_ready", "1 while this keeps the house from being ready.", &["reason"]),
         free: metrics.gauge("qipp_data_free_bytes", "Bytes free on the disk of the log."),
         running: metrics.gauge("qipp_calls_running", "Calls that run."),
@@ -187,6 +192,8 @@ impl Gauges {
         self.superseded.set(whole(deps.follower.superseded()));
         let reasons = standing.reasons();
         self.ready.set(i64::from(reasons.is_empty()));
+        self.shards_away
+            .set(i64::try_from(standing.shards_away()).unwrap_or(i64::MAX));
         let codes: Vec<&str> = reasons.iter().map(|reason| reason.code).collect();
         for code in REASONS {
             let holds = codes.contains(&code);

@@ -225,7 +225,7 @@ impl Peers {
 
     /// How many are there, and how many of them answered when they were last asked?
     pub(crate) fn reachable(&self) -> (usize, usize) {
-        let answered = |peer: &&Peer| matches!(peer.seen(), Seen::Serving | Seen::NotServing);
+        let answered = |peer: &&Arc<Peer>| matches!(peer.seen(), Seen::Serving | Seen::NotServing);
         let reachable = self.0.peers.iter().filter(answered).count();
         (reachable, self.0.peers.len())
     }
@@ -315,10 +315,18 @@ impl Peers {
         ApiError::new(Code::Unimplemented, "NOT_SERVED_HERE", what)
     }
 
+    /// Where they are named.
+    pub(crate) fn entry(&self) -> String {
+        match self.asks_shards() {
+            true => "serve.peers.shards".to_owned(),
+            false => format!("serve.peers.{}", self.0.service.name()),
+        }
+    }
+
     fn unreachable(&self) -> ApiError {
-        let (name, count) = (self.0.service.name(), self.0.peers.len());
+        let (name, entry, count) = (self.0.service.name(), self.entry(), self.0.peers.len());
         let what = format!(
-            "none of the {count} processes that serve {name} can be reached: try again in a moment; if it stays so, have the operator see whether they run and whether serve.peers.{name} names them"
+            "none of the {count} processes that serve {name} can be reached: try again in a moment; if it stays so, have the operator see whether they run and whether {entry} names them"
         );
         ApiError::unavailable("PEERS_UNREACHABLE", what, RETRY)
     }

@@ -299,13 +299,19 @@ impl Standing {
         let named = self.0.peers.iter().filter(|peers| peers.is_named());
         let lost = named.filter(|peers| peers.reachable().0 == 0);
         lost.map(|peers| {
-            let (name, count) = (peers.service().name(), peers.reachable().1);
+            let (entry, count) = (peers.entry(), peers.reachable().1);
             let what = format!(
-                "none of the {count} processes in serve.peers.{name} can be reached: see whether they run and can be reached from here"
+                "none of the {count} processes in {entry} can be reached: see whether they run and can be reached from here"
             );
             fault("PEERS_UNREACHABLE", what, peers.service().of_contract())
         })
         .collect()
+    }
+
+    /// How many shards of a nation that is split have no process that answered when it was last asked.
+    pub(crate) fn shards_away(&self) -> usize {
+        let peers = self.0.peers.iter();
+        peers.map(|peers| peers.shards_away().len()).sum()
     }
 
     /// What runs for as long as the house stands: looks at the log, asks peers for their health, reports.

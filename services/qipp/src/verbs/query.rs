@@ -240,7 +240,7 @@ trait Answer: Message {
 }
 
 macro_rules! answers {
-    ($($wire:ident::$message:ident, $name:literal $(, $token:ident)? $(; $away:ident)?;)+) => {
+    ($($wire:ident::$message:ident, $name:literal $(, $token:ident)? $(=> $away:ident)?;)+) => {
         $(impl Answer for $wire::$message {
             const NAME: &'static str = concat!("qipp.", $name, ".v1.", stringify!($message));
             fn cut(&self) -> Option<&Cut> {
@@ -257,13 +257,13 @@ macro_rules! answers {
 }
 
 answers! {
-    projections_wire::GetSeriesResponse, "projections"; shards_away;
-    projections_wire::GetSavingsPositionResponse, "projections"; shards_away;
+    projections_wire::GetSeriesResponse, "projections" => shards_away;
+    projections_wire::GetSavingsPositionResponse, "projections" => shards_away;
     projections_wire::ListSchemesResponse, "projections", next_page_token;
-    projections_wire::ListRollUpsResponse, "projections", next_page_token; shards_away;
-    projections_wire::GetCompletenessResponse, "projections"; shards_away;
+    projections_wire::ListRollUpsResponse, "projections", next_page_token => shards_away;
+    projections_wire::GetCompletenessResponse, "projections" => shards_away;
     projections_wire::ListRevisionsResponse, "projections";
-    projections_wire::GetStatusResponse, "projections"; shards_away;
+    projections_wire::GetStatusResponse, "projections" => shards_away;
     alerts_wire::ListAlertsResponse, "alerts", next_page_token;
     alerts_wire::GetAlertResponse, "alerts";
     alerts_wire::ListBenchmarksResponse, "alerts";
