@@ -22,6 +22,7 @@ mod operating;
 mod processes;
 mod published_totals;
 mod rebuilding;
+mod shards;
 mod time;
 mod traces;
 mod watching;
