@@ -80,6 +80,11 @@ impl Image {
         }
     }
 
+    /// What of the log it is made of.
+    pub(crate) fn share(&self) -> Share {
+        self.head.share
+    }
+
     /// Where it stands.
     pub(crate) fn cut(&self) -> &Cut {
         &self.head.cut

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use qipp_domain::Cut;
 
 use crate::checkpoint::{FORMAT, Image};
+use crate::share::Share;
 use crate::state::State;
 use crate::store;
 
@@ -61,15 +62,18 @@ pub trait Snapshots: Send + Sync + Debug {
 }
 
 /// A directory in which replicas of one log leave their checkpoints for others: of one machine, on a shared disk, or one that is synchronised with an
-/// object store. It holds one file for each format of checkpoints, so that versions which differ in it leave each other alone.
+/// object store. It holds one file for each format of checkpoints and for each share of the log, so that replicas which differ in that leave each other alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    share: Share,
+}
 
 impl Directory {
-    /// That directory. It is made when something is saved.
+    /// That directory, for those that fold this share. It is made when something is saved.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
+    pub const fn new(path: PathBuf, share: Share) -> Self {
+        Self { path, share }
     }
 
     /// Saves a checkpoint in place of the one before, whole or not at all. Blocks.
@@ -77,18 +81,19 @@ impl Directory {
     /// # Errors
     /// As the disk.
     pub fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
+        std::fs::create_dir_all(&self.path)?;
         // Several replicas may save at the same time, perhaps of several machines: the last one counts, and all are right.
         let number = RandomState::new().hash_one(0);
-        let new = format!("{}.new-{number:016x}", file_name());
-        store::write(&self.0, &new, &file_name(), &snapshot.image)
+        let name = file_name(snapshot.image.share());
+        let new = format!("{name}.new-{number:016x}");
+        store::write(&self.path, &new, &name, &snapshot.image)
     }
 }
 
 #[async_trait]
 impl Snapshots for Directory {
     async fn newest(&self) -> Result<Option<Box<dyn Read + Send>>, String> {
-        let path = self.0.join(file_name());
+        let path = self.path.join(file_name(self.share));
         match tokio::fs::File::open(&path).await {
             Ok(file) => Ok(Some(Box::new(file.into_std().await))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -97,6 +102,13 @@ impl Snapshots for Directory {
     }
 }
 
-fn file_name() -> String {
-    format!("checkpoint.format-{FORMAT}")
+fn file_name(share: Share) -> String {
+    match share.is_whole() {
+        true => format!("checkpoint.format-{FORMAT}"),
+        false => format!(
+            "checkpoint.format-{FORMAT}.share-{}-of-{}",
+            share.index(),
+            share.of()
+        ),
+    }
 }

@@ -31,9 +31,9 @@ pub(crate) async fn open(
 ) -> Result<(State, Option<Saver>), ProjectionError> {
     let share = config.share;
     let (store, mut state) = match &config.store {
-        StoreConfig::Memory => (None, State::of(share)),
+        StoreConfig::Memory => (None, State::of(config.share)),
         StoreConfig::Directory(path) => {
-            let (store, state) = own(log, path.clone(), share).await?;
+            let (store, state) = own(log, path.clone(), config.share).await?;
             (Some(store), state)
         }
     };
@@ -43,7 +43,7 @@ pub(crate) async fn open(
         && held > 0
         && let Some(snapshots) = &config.snapshots
     {
-        state = restored(log, &**snapshots, share).await;
+        state = restored(log, &**snapshots, config.share).await;
     }
     if state.records == 0 && held > 0 && store.is_some() {
         tracing::warn!(
@@ -56,7 +56,7 @@ pub(crate) async fn open(
             "a parked record can be read now: the log is folded again from its beginning"
         );
         // The store is sound, only outdated: the next checkpoint takes its place.
-        state = State::of(share);
+        state = State::of(config.share);
     }
     let saver = store.map(|store| {
         let mut saver = Saver::new(store, covered, config.checkpoint_every_records);
@@ -127,7 +127,7 @@ async fn taken(
     let state = read.map_err(|Damage(why)| why)?;
     if state.share != share {
         return Err(format!(
-            "it is of the share {} of the log, and {share} is wanted: name a replica of that share",
+            "it is of share {} of the log, and this process folds {share}",
             state.share
         ));
     }

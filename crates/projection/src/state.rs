@@ -189,6 +189,14 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Nothing yet, of this share.
+    pub(crate) fn of(share: Share) -> Self {
+        Self {
+            share,
+            ..Self::default()
+        }
+    }
+
     /// What it says at this moment, to be compared without a lock; without the columns, which say the same a second time. Costs a pointer
     /// for each key.
     pub(crate) fn frozen(&self) -> Self {
@@ -200,14 +208,6 @@ impl State {
             records: self.records,
             superseded: self.superseded,
             share: self.share,
-        }
-    }
-
-    /// Nothing yet, of this share.
-    pub(crate) fn of(share: Share) -> Self {
-        Self {
-            share,
-            ..Self::default()
         }
     }
 

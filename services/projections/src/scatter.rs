@@ -435,7 +435,8 @@ fn standing<A: Merge>(answers: &BTreeMap<u16, A>) -> (Cut, Vec<u16>) {
         let held = answer.cut().map(&of_all).unwrap_or_default();
         held != wanted
     });
-    (cut.clone(), behind.map(|(shard, _)| *shard).collect())
+    let behind = behind.map(|(shard, _)| *shard).collect();
+    (cut, behind)
 }
 
 /// How those that are behind are asked again; not at all when the moment was named by a cut, which all of them answer at.

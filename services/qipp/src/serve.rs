@@ -309,6 +309,7 @@ async fn deps(
     let follower = Follower::start(
         Arc::clone(&parts.log),
         FollowerConfig {
+            share: config.shard,
             snapshots: snapshot::source(config),
             share: config.shard,
             ..FollowerConfig::new(store, decode)

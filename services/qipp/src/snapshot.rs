@@ -31,12 +31,13 @@ pub(crate) fn source(config: &ServeConfig) -> Option<Arc<dyn Snapshots>> {
             key_file: snapshot.key_file.clone(),
         }));
     }
-    folder(snapshot).map(|folder| Arc::new(folder) as Arc<dyn Snapshots>)
+    folder(config).map(|folder| Arc::new(folder) as Arc<dyn Snapshots>)
 }
 
-fn folder(snapshot: &Snapshot) -> Option<Directory> {
+fn folder(config: &ServeConfig) -> Option<Directory> {
+    let snapshot = &config.snapshot;
     let is_folder = !snapshot.from.is_empty() && !snapshot.is_peer();
-    is_folder.then(|| Directory::new(PathBuf::from(&snapshot.from)))
+    is_folder.then(|| Directory::new(PathBuf::from(&snapshot.from), config.shard))
 }
 
 /// Another replica of the same log.
@@ -114,7 +115,7 @@ impl Read for Pieces {
 
 /// Leaves a copy of every checkpoint in the folder, if the configuration asks for it.
 pub(crate) fn saving(config: &ServeConfig, follower: &Follower) -> Option<JoinHandle<()>> {
-    let folder = folder(&config.snapshot).filter(|_| config.snapshot.save)?;
+    let folder = folder(config).filter(|_| config.snapshot.save)?;
     let follower = follower.clone();
     Some(tokio::spawn(async move {
         let mut checkpointed = follower.checkpointed();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qipp_domain::Cut;
 use qipp_eventlog::{EventLog, MemoryLog};
-use qipp_projection::{FollowerConfig, Share, digest_of, domain_cut, fold_to};
+use qipp_projection::{Directory, FollowerConfig, Phase, Share, digest_of, domain_cut, fold_to};
 
 use crate::fixture::*;
 
@@ -80,4 +80,45 @@ async fn a_log_that_is_closed_ends_the_fold_of_a_share() {
     Arc::clone(&log).close().await;
     follower.stopped().await;
     assert!(follower.why_stopped().is_some());
+}
+
+#[tokio::test]
+async fn a_share_takes_snapshots_of_its_own_and_is_rebuilt_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = empty_log();
+    append_all(&log, &some_of_everything()).await;
+    for held in [share(0), Share::WHOLE, share(1)] {
+        let (follower, _shutdown) = follow(&log, of(held, in_memory())).await;
+        follower.caught_up().await.unwrap();
+        let directory = Directory::new(folder.path().to_owned(), held);
+        directory.save(&follower.snapshot()).unwrap();
+        follower.start_rebuild(version_1).unwrap();
+        let cut = follower.switch_when_ready(false).await.unwrap();
+        assert_eq!(cut, own_head(&log, held));
+        assert_eq!(follower.rebuild().borrow().phase, Phase::Kept);
+        assert_eq!(follower.digest(), truth_of(&log, held).await);
+        assert_eq!(follower.share(), held);
+    }
+    for (wanted, from, is_taken) in [
+        (share(0), share(0), true),
+        (share(1), share(1), true),
+        (share(1), share(0), false),
+        (share(1), Share::WHOLE, false),
+        (Share::WHOLE, share(1), false),
+    ] {
+        let directory = Directory::new(folder.path().to_owned(), from);
+        let config = FollowerConfig {
+            snapshots: Some(Arc::new(directory)),
+            ..of(wanted, in_memory())
+        };
+        let (follower, _shutdown) = follow(&log, config).await;
+        let begun = follower.checkpointed().borrow().cut.clone();
+        assert_eq!(
+            begun == own_head(&log, wanted),
+            is_taken,
+            "{from} by {wanted}"
+        );
+        follower.caught_up().await.unwrap();
+        assert_eq!(follower.digest(), truth_of(&log, wanted).await);
+    }
 }

@@ -11,7 +11,9 @@ use qipp_eventlog::{
     Appended, Cut, EventLog, Layout, LogError, ManualClock, MemoryLog, NewRecord, Record,
     RecordStream, Topic,
 };
-use qipp_projection::{Directory, Follower, FollowerConfig, Snapshots, StoreConfig, domain_cut};
+use qipp_projection::{
+    Directory, Follower, FollowerConfig, Share, Snapshots, StoreConfig, domain_cut,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::*;
@@ -90,7 +92,9 @@ async fn saved(log: &Arc<MemoryLog>, folder: &Path) {
     follower.caught_up().await.unwrap();
     let snapshot = follower.snapshot();
     assert_eq!(snapshot.cut(), &domain_cut(&log.head()));
-    Directory::new(folder.to_owned()).save(&snapshot).unwrap();
+    Directory::new(folder.to_owned(), Share::WHOLE)
+        .save(&snapshot)
+        .unwrap();
 }
 
 /// A replica that starts, and is right when it has caught up: how many records it has read by then.
@@ -113,7 +117,7 @@ async fn a_replica_goes_on_from_the_checkpoint_of_another_and_reads_only_what_ca
     let lanes = domain_cut(&log.head()).iter().count() as u64;
     append_all(&log, &[Fact::quality(1, 8, 900), Fact::quality(2, 8, 900)]).await;
 
-    let directory = Directory::new(folder.path().to_owned());
+    let directory = Directory::new(folder.path().to_owned(), Share::WHOLE);
     let read = started(&log, from(directory, StoreConfig::Memory)).await;
     // The last record of every lane, to be sure that it is of this log, and the two that came later.
     assert_eq!(read, lanes + 2);
@@ -129,7 +133,7 @@ async fn what_was_taken_from_elsewhere_is_kept_here_for_the_next_start() {
     append_all(&log, &some_of_everything()).await;
     saved(&log, &shared).await;
     let config = FollowerConfig {
-        snapshots: Some(Arc::new(Directory::new(shared.clone()))),
+        snapshots: Some(Arc::new(Directory::new(shared.clone(), Share::WHOLE))),
         ..seldom(&store, version_1)
     };
     let replica = follow(&log, config).await;
@@ -147,7 +151,7 @@ async fn a_snapshot_of_another_log_or_a_damaged_one_is_not_taken_and_the_log_is_
     append_all(&log, &some_of_everything()).await;
     let config = || {
         from(
-            Directory::new(folder.path().to_owned()),
+            Directory::new(folder.path().to_owned(), Share::WHOLE),
             StoreConfig::Memory,
         )
     };
