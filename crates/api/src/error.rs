@@ -520,7 +520,9 @@ mod tests {
             (error.code, &*error.reason, error.message.as_str()),
             (Code::Unavailable, "UNAVAILABLE", "connection refused")
         );
-        assert!(!is_of_service(&tonic::Status::unavailable("connection refused")));
+        assert!(!is_of_service(&tonic::Status::unavailable(
+            "connection refused"
+        )));
         assert!(is_of_service(&two_problems().into_status("")));
         assert!(error.code.is_transient());
     }
