@@ -311,7 +311,6 @@ async fn deps(
         FollowerConfig {
             share: config.shard,
             snapshots: snapshot::source(config),
-            share: config.shard,
             ..FollowerConfig::new(store, decode)
         },
         stop_folding,
