@@ -53,8 +53,11 @@ const FORWARDED: [&str; 4] = ["authorization", "x-request-id", "traceparent", "t
 
 /// A process that holds a shard.
 pub trait Replica: Send + Sync + 'static {
-    /// The way to it.
-    fn channel(&self) -> Channel;
+    /// Held by a question for as long as it is open.
+    type Place: Send;
+
+    /// The way to it, with a place there.
+    fn take(&self) -> (Channel, Self::Place);
 
     /// The lower, the sooner it is asked.
     fn rank(&self) -> u8;
@@ -249,8 +252,9 @@ impl<R: Replica> Scatter<R> {
         for replica in self.in_turn(shard) {
             let step = step!("ask_shard", qipp.shard = u64::from(shard));
             let request = call.put(question.clone(), share, &step);
-            let mut client = ProjectionsServiceClient::new(replica.channel())
-                .max_decoding_message_size(MAX_ANSWER);
+            let (channel, _place) = replica.take();
+            let mut client =
+                ProjectionsServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER);
             let until = match replica.is_away() {
                 true => call.caller.deadline.min(Instant::now() + DOUBTFUL),
                 false => call.caller.deadline,

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::Streaming;
 
 use crate::client::Client;
-use crate::config::{ServeConfig, Snapshot};
+use crate::config::ServeConfig;
 use crate::keys;
 
 /// The longest that the other replica may take for its first answer, or for the next piece.

@@ -24,7 +24,7 @@ struct Connection {
 
 /// Held by a call for as long as it is open.
 #[derive(Clone, Default)]
-pub(super) struct Place(Arc<()>);
+pub(crate) struct Place(Arc<()>);
 
 impl Place {
     /// How many calls hold one of these.

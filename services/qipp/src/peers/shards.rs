@@ -9,6 +9,7 @@ use qipp_projections::{Config, Replica, Scatter, Shards, scatter};
 use tonic::transport::Channel;
 
 use crate::config::{ServeConfig, Service};
+use crate::peers::connections::Place;
 use crate::peers::{Peer, Peers, Seen};
 
 /// The service that is put together of shards.
@@ -18,8 +19,10 @@ pub(super) const ASKED: &str = "qipp.projections.v1.ProjectionsService";
 pub(crate) struct Holder(Arc<Peer>);
 
 impl Replica for Holder {
-    fn channel(&self) -> Channel {
-        self.0.channel.clone()
+    type Place = Place;
+
+    fn take(&self) -> (Channel, Place) {
+        self.0.connections.take()
     }
 
     fn rank(&self) -> u8 {
