@@ -29,7 +29,6 @@ pub(crate) async fn open(
     log: &dyn EventLog,
     config: &FollowerConfig,
 ) -> Result<(State, Option<Saver>), ProjectionError> {
-    let share = config.share;
     let (store, mut state) = match &config.store {
         StoreConfig::Memory => (None, State::of(config.share)),
         StoreConfig::Directory(path) => {
