@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// The largest batch of records that travels at once: the largest record, and what the format adds to it.
 pub(super) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 
+/// How long the question who leads may take.
+const REFRESH: Duration = Duration::from_secs(2);
+
 /// How soon the brokers are asked again what they could not answer.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -73,7 +76,7 @@ pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("socket.timeout.ms", "10000")
-        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("topic.metadata.refresh.interval.ms", "10000")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
         .set_log_level(RDKafkaLogLevel::Warning);
     for (name, value) in &config.properties {
@@ -166,12 +169,17 @@ pub(super) fn patiently<T>(
 pub(super) fn offsets(
     config: &KafkaConfig,
     consumer: &BaseConsumer<LastSaid>,
-    asked: TopicPartitionList,
+    asked: &TopicPartitionList,
 ) -> Result<HashMap<(String, i32), Offset>, KafkaError> {
-    let answered = consumer.offsets_for_times(asked, config.timeout)?;
-    answered
-        .elements()
-        .iter()
-        .try_for_each(|element| element.error())?;
-    Ok(answered.to_topic_map())
+    let ask = || {
+        let answered = consumer.offsets_for_times(asked.clone(), config.timeout)?;
+        let elements = answered.elements();
+        elements.iter().try_for_each(|element| element.error())?;
+        Ok(answered.to_topic_map())
+    };
+    ask().inspect_err(|_| {
+        // It remembers that a partition had no leader for as long as it does not ask who leads.
+        let asked = consumer.fetch_metadata(None, REFRESH);
+        drop(asked);
+    })
 }

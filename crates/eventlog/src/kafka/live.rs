@@ -3,6 +3,7 @@
 
 use super::client::{self, topic_name};
 use super::place::{Place, record};
+use super::writer::Owned;
 use super::{Shared, time};
 use crate::{Appended, LogError, Record, Topic};
 use rdkafka::Message;
@@ -27,7 +28,7 @@ const TIDY: Duration = Duration::from_secs(2);
 struct Arrived {
     records: Vec<Record>,
     /// Those of our own appends.
-    ours: Vec<(usize, Appended)>,
+    ours: Vec<(Owned, Appended)>,
 }
 
 pub(super) struct Live {
@@ -106,9 +107,9 @@ impl Live {
             let record = record(place, &message, time_ms);
             *next = record.position.offset + 1;
             let arrived = arrived.entry(place).or_default();
-            if let Some(append) = self.shared.writer.pending().owner(&message) {
+            if let Some(owned) = self.shared.writer.pending().owner(&message) {
                 let (position, time_ms) = (record.position, record.time_ms);
-                arrived.ours.push((append, Appended { position, time_ms }));
+                arrived.ours.push((owned, Appended { position, time_ms }));
             }
             arrived.records.push(record);
         }
@@ -120,8 +121,8 @@ impl Live {
             self.shared
                 .heads
                 .publish(place.topic, place.partition, next);
-            for (append, receipt) in ours {
-                self.shared.writer.pending().came_back(append, receipt);
+            for (owned, receipt) in ours {
+                self.shared.writer.pending().came_back(owned, receipt);
             }
         }
         any

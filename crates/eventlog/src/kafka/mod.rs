@@ -159,20 +159,23 @@ impl KafkaLog {
         let sizes = records.iter().map(|record| record.size() + QUEUE_OVERHEAD);
         let share = sizes.sum::<usize>().min(self.shared.config.queue_bytes);
         let share = u32::try_from(share).expect("queue_bytes is checked to be at most 1 GiB");
-        let _room = self.room.acquire_many(share).await;
         let begun = Instant::now();
-        let (sent, answered) = self.shared.writer.send(place, records, times)?;
-        // The client's own time-out comes first; this one is for records that are acknowledged and do not come back.
-        let patience = self.shared.config.timeout * 2;
-        let answer = tokio::time::timeout(patience, answered).await;
+        let until = begun + self.shared.config.timeout;
+        let io = |cause| {
+            let said = &self.shared.said;
+            said.io("have its records acknowledged", cause)
+        };
+        let room = Arc::clone(&self.room).acquire_many_owned(share);
+        let room = tokio::time::timeout_at(until.into(), room).await;
+        let room = room.map_err(|_| io("what was sent before is still under way"))?;
+        let room = room.map_err(|_| LogError::Closed)?;
+        let (sent, answered) = self.shared.writer.send(place, records, times, room)?;
+        let answer = tokio::time::timeout_at(until.into(), answered).await;
         drop(sent);
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(LogError::Closed),
-            Err(_) => Err(self
-                .shared
-                .said
-                .io("read back what was appended", "it does not come")),
+            Err(_) => Err(io("no answer in time; it may be found later")),
         };
         self.tell(records, begun, &answer);
         answer

@@ -93,7 +93,7 @@ impl Ask<'_> {
     ) -> Result<BTreeMap<Place, u64>, LogError> {
         let found = client::patiently(self.config, || {
             let asked = self.list(times.iter().map(|(place, time)| (*place, time + 1)))?;
-            client::offsets(self.config, self.consumer, asked)
+            client::offsets(self.config, self.consumer, &asked)
                 .map_err(|error| self.failed(&error.to_string()))
         })?;
         let offset = |place: &Place| {

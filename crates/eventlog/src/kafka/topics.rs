@@ -242,7 +242,7 @@ fn ask_ends(
             .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
     }
     // "The time of the end" is one question to each broker; asking for watermarks would be one for each partition.
-    let found = client::offsets(config, consumer, asked)
+    let found = client::offsets(config, consumer, &asked)
         .map_err(|error| said.io("ask where it ends", &error.to_string()))?;
     let next = config.layout.all().map(|(topic, partition)| {
         let key = (topic_name(config, topic), i32::from(partition));

@@ -17,10 +17,16 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// The header that says whose message it is: the writer's number and the append's, 8 bytes each.
+/// The header that says whose message it is: the writer's number and the append's, 8 bytes each, and the record's in the append, 4 bytes.
 const HEADER: &str = "qipp";
+
+/// How long the client goes on with a message, whoever still waits for it. When it gives one up of which it does not know whether the
+/// broker has it, it begins a new session, and sends again what was unanswered then: the broker can't tell that it is the same, and it
+/// stands in the log twice. So it gives up late, and appends have a time-out of their own.
+const GIVES_UP: Duration = Duration::from_secs(600);
 
 /// What an append comes to.
 pub(super) type Answer = Result<Vec<Appended>, LogError>;
@@ -38,10 +44,28 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 struct Waiting {
-    count: usize,
-    delivered: usize,
-    receipts: Vec<Appended>,
-    answer: oneshot::Sender<Answer>,
+    /// Messages of which the client has not said what became of them.
+    under_way: usize,
+    /// By record; a copy of one that is there already says nothing new.
+    receipts: Vec<Option<Appended>>,
+    failed: Option<LogError>,
+    /// Nothing once it has been answered, or nobody waits any more.
+    answer: Option<oneshot::Sender<Answer>>,
+    /// The room that its bytes take, for as long as the client holds them.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    /// What it has come to, if it has.
+    fn outcome(&self) -> Option<Answer> {
+        if let Some(failed) = &self.failed {
+            return Some(Err(failed.clone()));
+        }
+        if self.under_way > 0 {
+            return None;
+        }
+        self.receipts.iter().copied().collect::<Option<_>>().map(Ok)
+    }
 }
 
 impl Pending {
@@ -58,32 +82,43 @@ impl Pending {
         self.lock().len()
     }
 
-    /// The append that a message belongs to, if it is one of ours.
-    pub(super) fn owner(&self, message: &impl Message) -> Option<usize> {
+    /// The append that a message belongs to, and which of its records it is, if it is one of ours.
+    pub(super) fn owner(&self, message: &impl Message) -> Option<Owned> {
         let headers = message.headers()?;
         let header = headers.iter().find(|header| header.key == HEADER)?;
-        let (writer, append) = header.value?.split_first_chunk::<8>()?;
-        let is_ours = u64::from_be_bytes(*writer) == self.writer;
-        let append = append.first_chunk().filter(|_| is_ours)?;
-        usize::try_from(u64::from_be_bytes(*append)).ok()
+        let (writer, rest) = header.value?.split_first_chunk::<8>()?;
+        let (append, record) = rest.split_first_chunk::<8>()?;
+        if u64::from_be_bytes(*writer) != self.writer {
+            return None;
+        }
+        Some(Owned {
+            append: usize::try_from(u64::from_be_bytes(*append)).ok()?,
+            record: usize::try_from(u32::from_be_bytes(*record.first_chunk()?)).ok()?,
+        })
     }
 
     /// One of its records has come back.
-    pub(super) fn came_back(&self, append: usize, receipt: Appended) {
-        self.update(append, |waiting| waiting.receipts.push(receipt));
+    pub(super) fn came_back(&self, Owned { append, record }: Owned, receipt: Appended) {
+        self.update(append, |waiting| {
+            if let Some(place) = waiting.receipts.get_mut(record) {
+                place.get_or_insert(receipt);
+            }
+        });
     }
 
     fn delivered(&self, append: usize, delivered: Result<(), &KafkaError>) {
-        match delivered {
-            Ok(()) => self.update(append, |waiting| waiting.delivered += 1),
-            Err(error) => {
-                let failed = self.lock().remove(&append);
-                let answer = failed.map(|waiting| waiting.answer);
-                let error = failure(&self.said, error);
-                // Nobody listens when the caller went away.
-                let _ = answer.map(|answer| answer.send(Err(error)));
+        self.update(append, |waiting| {
+            waiting.under_way = waiting.under_way.saturating_sub(1);
+            if let Err(error) = delivered {
+                let failed = failure(&self.said, error);
+                waiting.failed.get_or_insert(failed);
             }
-        }
+        });
+    }
+
+    /// Nobody waits for it any more. It takes its room until the client is done with it.
+    fn abandon(&self, append: usize) {
+        self.update(append, |waiting| waiting.answer = None);
     }
 
     fn update(&self, append: usize, change: impl FnOnce(&mut Waiting)) {
@@ -92,11 +127,15 @@ impl Pending {
             return;
         };
         change(waiting);
-        let count = waiting.count;
-        if waiting.delivered == count && waiting.receipts.len() == count {
-            let done = appends.remove(&append);
-            drop(appends);
-            let _ = done.map(|done| done.answer.send(Ok(done.receipts)));
+        let outcome = waiting.outcome();
+        if let Some(outcome) = outcome.clone()
+            && let Some(answer) = waiting.answer.take()
+        {
+            // Nobody listens when the caller went away just now.
+            let _ = answer.send(outcome);
+        }
+        if waiting.under_way == 0 && (outcome.is_some() || waiting.answer.is_none()) {
+            appends.remove(&append);
         }
     }
 
@@ -120,6 +159,13 @@ impl Pending {
 
 fn failure(said: &LastSaid, error: &KafkaError) -> LogError {
     said.io("have its records acknowledged", &error.to_string())
+}
+
+/// A record of one of our appends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owned {
+    append: usize,
+    record: usize,
 }
 
 /// Told by the client which messages were delivered.
@@ -207,49 +253,58 @@ impl Writer {
         *at = time_ms.max(*at);
     }
 
-    /// Hands the records to the client, each with a timestamp if it has to keep one, and gives the append's number and its answer to come.
+    /// Hands the records to the client, each with a timestamp if it has to keep one, and gives the answer to come. What is handed over is
+    /// sent, whether anybody waits for it or not.
     pub(super) fn send(
         &self,
         place: Place,
         records: &[NewRecord],
         times: Option<&[i64]>,
+        room: OwnedSemaphorePermit,
     ) -> Result<(Sent<'_>, oneshot::Receiver<Answer>), LogError> {
+        let producer = self.producer()?;
         let append = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
-            count: records.len(),
-            delivered: 0,
-            receipts: Vec::with_capacity(records.len()),
-            answer,
+            under_way: records.len(),
+            receipts: vec![None; records.len()],
+            failed: None,
+            answer: Some(answer),
+            _room: room,
         };
         self.pending.lock().insert(append, waiting);
         let sent = Sent {
             pending: &self.pending,
             append,
         };
-        let producer = self.producer()?;
-        let owner = [
-            self.pending.writer.to_be_bytes(),
-            (append as u64).to_be_bytes(),
-        ]
-        .concat();
         let name = topic_name(&self.config, place.topic);
         let mut at = self.time(place);
         *at = self.config.clock.now_ms().max(*at).max(0);
-        for (index, record) in records.iter().enumerate() {
+        for (record, number) in records.iter().zip(0_u32..) {
+            let owner = [
+                &self.pending.writer.to_be_bytes()[..],
+                &(append as u64).to_be_bytes(),
+                &number.to_be_bytes(),
+            ]
+            .concat();
             let header = Header {
                 key: HEADER,
                 value: Some(&owner),
             };
-            let time_ms = times.map_or(*at, |times| times[index]);
+            let time_ms = times.map_or(*at, |times| times[number as usize]);
             let message = BaseRecord::with_opaque_to(&name, append)
                 .partition(i32::from(place.partition))
                 .key(&record.key[..])
                 .payload(&record.payload[..])
                 .timestamp(time_ms)
                 .headers(OwnedHeaders::new_with_capacity(1).insert(header));
-            let sent = producer.send(message);
-            sent.map_err(|(error, _)| failure(&self.said, &error))?;
+            if let Err((error, _)) = producer.send(message) {
+                // Of this one and of those behind it the client says nothing.
+                for _ in number as usize..records.len() {
+                    self.pending.delivered(append, Err(&error));
+                }
+                break;
+            }
         }
         Ok((sent, answered))
     }
@@ -274,7 +329,7 @@ impl Writer {
     }
 }
 
-/// An append that was handed over: forgotten when its caller does not wait for it any more.
+/// An append that was handed over: abandoned when its caller does not wait for it any more.
 pub(super) struct Sent<'a> {
     pending: &'a Pending,
     append: usize,
@@ -282,7 +337,7 @@ pub(super) struct Sent<'a> {
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        self.pending.lock().remove(&self.append);
+        self.pending.abandon(self.append);
     }
 }
 
@@ -296,7 +351,7 @@ fn producer(
     settings
         .set("acks", "all")
         .set("enable.idempotence", "true")
-        .set("message.timeout.ms", config.timeout.as_millis().to_string());
+        .set("message.timeout.ms", GIVES_UP.as_millis().to_string());
     let defaults = [
         // Appends wait for their answer, so what piles up meanwhile travels together; waiting longer gains nothing.
         ("linger.ms", "0"),
