@@ -167,7 +167,7 @@ async fn everything(sandbox: &Sandbox, url: &str, who: Who, read: &Value) -> Vec
             let token = answer.as_object_mut().unwrap().remove("nextPageToken");
             let token = token.filter(|token| token != "");
             if let Some(page) = answer[list].as_array_mut().filter(|_| !list.is_empty()) {
-                assert!(page.len() <= message["pageSize"].as_u64().unwrap_or(100) as usize);
+                assert!(page.len() as u64 <= message["pageSize"].as_u64().unwrap_or(100));
                 held.append(page);
             }
             let Some(token) = token else {
