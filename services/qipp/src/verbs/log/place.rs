@@ -43,6 +43,10 @@ impl FromStr for Place {
 
 /// What has to be so of the topics on Kafka. Not given: as the adapter has it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(dead_code, reason = "only a log on Kafka has topics")
+)]
 pub(super) struct Topics {
     pub(super) replication: Option<u16>,
     pub(super) min_insync: Option<u16>,
