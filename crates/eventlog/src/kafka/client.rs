@@ -33,6 +33,11 @@ impl LastSaid {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
     }
 
+    fn is_silent(&self) -> bool {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.is_none()
+    }
+
     /// This, and what the clients last said if they said anything.
     pub(super) fn with(&self, what: &str) -> String {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +67,19 @@ impl ClientContext for LastSaid {
 }
 
 impl ConsumerContext for LastSaid {}
+
+/// Hears why the brokers can't be reached: a password that they refuse is said to whoever polls, and not in the answer to a question.
+pub(super) fn listen(config: &KafkaConfig, said: &LastSaid) {
+    let Ok(listener) = consumer(config, said, NO_WAIT) else {
+        return;
+    };
+    let until = Instant::now() + REFRESH;
+    while said.is_silent() && Instant::now() < until {
+        if let Some(Err(error)) = listener.poll(ASK_AGAIN) {
+            said.error(error.clone(), &error.to_string());
+        }
+    }
+}
 
 /// Settings of every client; what the configuration passes through comes last.
 pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {

@@ -85,7 +85,10 @@ fn described(
     admin
         .inner()
         .fetch_metadata(None, config.timeout)
-        .map_err(|error| said.io("reach the brokers", &error.to_string()))
+        .map_err(|error| {
+            client::listen(config, said);
+            said.io("reach the brokers", &error.to_string())
+        })
 }
 
 /// Topics without partitions are names that somebody asked for, and nothing else.
