@@ -48,6 +48,8 @@ struct Waiting {
     under_way: usize,
     /// By record; a copy of one that is there already says nothing new.
     receipts: Vec<Option<Appended>>,
+    /// How many of them have not come back.
+    missing: usize,
     failed: Option<LogError>,
     /// Nothing once it has been answered, or nobody waits any more.
     answer: Option<oneshot::Sender<Answer>>,
@@ -61,7 +63,7 @@ impl Waiting {
         if let Some(failed) = &self.failed {
             return Some(Err(failed.clone()));
         }
-        if self.under_way > 0 {
+        if self.under_way > 0 || self.missing > 0 {
             return None;
         }
         self.receipts.iter().copied().collect::<Option<_>>().map(Ok)
@@ -100,8 +102,9 @@ impl Pending {
     /// One of its records has come back.
     pub(super) fn came_back(&self, Owned { append, record }: Owned, receipt: Appended) {
         self.update(append, |waiting| {
-            if let Some(place) = waiting.receipts.get_mut(record) {
-                place.get_or_insert(receipt);
+            if let Some(place @ None) = waiting.receipts.get_mut(record) {
+                *place = Some(receipt);
+                waiting.missing -= 1;
             }
         });
     }
@@ -128,13 +131,14 @@ impl Pending {
         };
         change(waiting);
         let outcome = waiting.outcome();
-        if let Some(outcome) = outcome.clone()
+        let is_decided = outcome.is_some();
+        if let Some(outcome) = outcome
             && let Some(answer) = waiting.answer.take()
         {
             // Nobody listens when the caller went away just now.
             let _ = answer.send(outcome);
         }
-        if waiting.under_way == 0 && (outcome.is_some() || waiting.answer.is_none()) {
+        if waiting.under_way == 0 && (is_decided || waiting.answer.is_none()) {
             appends.remove(&append);
         }
     }
@@ -268,6 +272,7 @@ impl Writer {
         let waiting = Waiting {
             under_way: records.len(),
             receipts: vec![None; records.len()],
+            missing: records.len(),
             failed: None,
             answer: Some(answer),
             _room: room,
