@@ -30,7 +30,7 @@ use qipp_domain::nation::{Facts, Key, Ledger, Nation};
 use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_eventlog::{NewRecord, Topic, partition_for};
-use qipp_projection::{domain_cut, lane_of};
+use qipp_projection::lane_of;
 use qipp_rules::{Moment, Subject, cause_id, evaluate, transitions};
 use qipp_serving::{Deps, log_error, step, wait_error};
 use tokio::sync::watch as channel;
@@ -360,7 +360,8 @@ impl Evaluator {
     /// Begins to evaluate, with everything that the log holds now.
     async fn take_up(&mut self, epoch: u64) -> Result<(), ApiError> {
         if self.deps.log.is_shared() {
-            self.catch_up().await?;
+            // What this process does not know of yet is part of what it evaluates.
+            self.deps.reach_head().await?;
             tracing::info!(epoch, "this process evaluates");
         }
         self.queues = Queues {
@@ -372,22 +373,6 @@ impl Evaluator {
         self.rest = Rest::new();
         self.epoch = Some(epoch);
         self.say(Turn::Evaluating, epoch);
-        Ok(())
-    }
-
-    /// Waits for the fold of all that any process has been acknowledged: what this one does not know of yet is part of what it evaluates.
-    async fn catch_up(&self) -> Result<(), ApiError> {
-        let head = self.deps.log.find_head().await;
-        let head = domain_cut(&head.map_err(|error| log_error(&error))?);
-        // Not by waiting for the cut: the tail may still have to hear of it.
-        let mut progress = self.deps.follower.progress();
-        while !self.deps.follower.cut().includes(&head) {
-            let stopped = self.deps.follower.why_stopped().is_some();
-            if stopped || progress.changed().await.is_err() {
-                let what = "folding has stopped: look at the log lines, then restart";
-                return Err(ApiError::new(Code::Unavailable, "FOLD_STOPPED", what));
-            }
-        }
         Ok(())
     }
 
