@@ -13,6 +13,7 @@ mod acts;
 mod alerts;
 mod binary;
 mod contract;
+mod deployment;
 mod intake;
 mod intake_http;
 mod limits;
