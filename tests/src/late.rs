@@ -21,6 +21,7 @@ pub struct Late {
     is_prompt: bool,
     asked: AtomicU64,
     is_away: watch::Sender<bool>,
+    is_chosen: watch::Sender<bool>,
 }
 
 impl Late {
@@ -43,6 +44,7 @@ impl Late {
             log,
             asked: AtomicU64::new(0),
             is_away: watch::Sender::new(false),
+            is_chosen: watch::Sender::new(true),
         })
     }
 
@@ -59,6 +61,11 @@ impl Late {
     /// From now on, the brokers do not answer, or do again.
     pub fn go_away(&self, is_away: bool) {
         self.is_away.send_replace(is_away);
+    }
+
+    /// From now on, this process is the one that evaluates, or another one is.
+    pub fn choose(&self, is_chosen: bool) {
+        self.is_chosen.send_replace(is_chosen);
     }
 }
 
@@ -106,6 +113,10 @@ impl EventLog for Late {
             true => Err(away("say where it ends")),
             false => Ok(self.log.head()),
         }
+    }
+
+    fn stand(&self) -> watch::Receiver<bool> {
+        self.is_chosen.subscribe()
     }
 
     fn is_shared(&self) -> bool {

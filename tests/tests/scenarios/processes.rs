@@ -6,7 +6,7 @@ use qipp::config::Service;
 use qipp::serve::House;
 use qipp_api::error::ApiError;
 use qipp_api::files::MAX_FACTS_PER_CALL;
-use qipp_api::proto::alerts::v1::WatchAlertsRequest;
+use qipp_api::proto::alerts::v1::{ListAlertsRequest, WatchAlertsRequest};
 use qipp_api::proto::events::v1::{Cut, ReadOptions, ReferenceFact, Return};
 use qipp_api::proto::intake::v1::{Decision, SubmitReturnRequest, SubmitReturnsRequest};
 use qipp_api::proto::registry::v1::{ListMarkersRequest, RecordFactsRequest};
@@ -294,6 +294,37 @@ async fn a_peer_that_is_gone_is_passed_over_and_without_any_the_caller_is_told_w
     not_ready(&url, "PEERS_UNREACHABLE").await;
     while health(&url, "").await != Ok(ServingStatus::NotServing) {}
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_finds_the_process_that_evaluates() {
+    let sandbox = Sandbox::in_memory().await;
+    let late = Late::prompt(Arc::clone(&sandbox.house().log));
+    late.choose(false);
+    let standing_by = sandbox
+        .beside(Some(late), |config| config.services = vec![Service::Alerts])
+        .await;
+    let (first, second) = (standing_by.url(), sandbox.url());
+    let gateway = gateway(&sandbox, &[&second], &[&first, &second]).await;
+    let url = gateway.url();
+    ready(&url).await;
+    let cut = record(&sandbox, &url, &facts::small_nation()).await;
+    let evaluated = async |url: &str| {
+        let request = ListAlertsRequest {
+            min_evaluated: Some(cut.clone()),
+            ..Default::default()
+        };
+        let mut alerts = sandbox.client_through(url, Who::National).alerts();
+        let answer = alerts.list_alerts(request).await;
+        answer.map_err(|status| ApiError::from_status(&status).reason)
+    };
+    assert_eq!(evaluated(&first).await.unwrap_err(), "EVALUATED_ELSEWHERE");
+    // Peers take turns, so that at least every other call comes to the wrong one first.
+    for _ in 0..4 {
+        evaluated(&url).await.unwrap();
+    }
+    gateway.stop().await;
+    standing_by.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
