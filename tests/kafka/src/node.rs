@@ -89,7 +89,7 @@ impl Node {
             .args(&words[1..])
             .args(["format", "-t", cluster, "-c"])
             .arg(self.configuration())
-            .args(user.iter().flat_map(|user| ["--add-scram", user]))
+            .args(user.into_iter().flat_map(|user| ["--add-scram", user]))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -139,9 +139,7 @@ pub(crate) fn make_keys(kafka: &Distribution, cluster: &Path) -> Result<(), Erro
     let keytool = |words: &str| {
         let mut command = Command::new(kafka.keytool());
         command.current_dir(&folder).stdin(Stdio::null());
-        command
-            .args(words.split(' '))
-            .args(["-storepass", PASSWORD]);
+        command.args(words.split(' '));
         let done = command.output().map_err(Error::system("start keytool"))?;
         if done.status.success() {
             return Ok(());

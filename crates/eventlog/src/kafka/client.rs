@@ -135,7 +135,8 @@ pub(super) fn metadata(
             Err(error) => error,
         };
         // A refusal is said to whoever polls, and not in the answer to a question.
-        while asker.poll(ASK_AGAIN).is_some() {}
+        let heard_all = || Instant::now() >= until || asker.poll(ASK_AGAIN).is_none();
+        while said.refusal().is_none() && !heard_all() {}
         if let Some(refusal) = said.refusal() {
             return Err(refusal);
         }

@@ -45,7 +45,6 @@ pub(crate) async fn refusal(config: KafkaConfig) -> LogError {
     let began = Instant::now();
     let error = open(config).await.expect_err("it is refused");
     let took = began.elapsed();
-    println!("after {took:?}: {error}");
     assert!(took < SOON, "after {took:?}: {error}");
     error
 }
