@@ -6,8 +6,13 @@ mod brokers;
 mod failures;
 #[path = "kafka/moving.rs"]
 mod moving;
+#[path = "kafka/secured.rs"]
+mod secured;
 #[path = "kafka/several.rs"]
 mod several;
+#[cfg(feature = "kafka-tls")]
+#[path = "kafka/tls.rs"]
+mod tls;
 #[path = "kafka/topics.rs"]
 mod topics;
 

@@ -12,6 +12,7 @@ use crate::error::{Code, Error};
 use crate::node::Node;
 use crate::ports::{free_ports, random};
 use crate::properties::Ports;
+use crate::secured::{Listener, make_keys, user};
 use crate::shared::{EXISTING, existing};
 use crate::view::View;
 use crate::watchdog::Watchdog;
@@ -38,6 +39,7 @@ pub struct Cluster {
     folder: PathBuf,
     nodes: Vec<Node>,
     views: Vec<View>,
+    secured: Vec<[u16; Listener::ALL.len()]>,
     watchdog: Watchdog,
 }
 
@@ -48,6 +50,17 @@ impl Cluster {
     /// Those of [`Distribution::find`]; `KAFKA_NOT_OURS` when the tests are pointed at an existing cluster, because nothing of it may be
     /// killed; `KAFKA_NOT_READY` with what the broker said last.
     pub fn start(brokers: usize) -> Result<Self, Error> {
+        if brokers != 1 && brokers != 3 {
+            return Err(Error::new(
+                Code::WrongState,
+                format!("a cluster of 1 or 3 brokers, not of {brokers}"),
+            ));
+        }
+        Self::begin(brokers, false)
+    }
+
+    /// The same, and clients may come by listeners at which they have to say who they are.
+    pub(crate) fn begin(brokers: usize, secured: bool) -> Result<Self, Error> {
         if existing().is_some() {
             return Err(Error::new(
                 Code::NotOurs,
@@ -56,41 +69,40 @@ impl Cluster {
                 ),
             ));
         }
-        if brokers != 1 && brokers != 3 {
-            return Err(Error::new(
-                Code::WrongState,
-                format!("a cluster of 1 or 3 brokers, not of {brokers}"),
-            ));
-        }
         let kafka = Distribution::find()?;
         let mut attempts = 1;
         loop {
-            match Self::attempt(brokers, &kafka) {
+            match Self::attempt(brokers, secured, &kafka) {
                 Err(error) if error.code == Code::PortTaken && attempts < ATTEMPTS => attempts += 1,
                 result => return result,
             }
         }
     }
 
-    fn attempt(brokers: usize, kafka: &Distribution) -> Result<Self, Error> {
+    fn attempt(brokers: usize, secured: bool, kafka: &Distribution) -> Result<Self, Error> {
         let name = format!("kafka-{}-{:08x}", std::process::id(), random() >> 32);
         let folder = target().join("tmp").join(name);
         fs::create_dir_all(&folder).map_err(Error::system(folder.display()))?;
         let watchdog = Watchdog::start(&folder)?;
-        let (ports, views) = addresses(brokers).map_err(Error::system("ports"))?;
+        if secured {
+            make_keys(kafka, &folder)?;
+        }
+        let (ports, views) = addresses(brokers, secured).map_err(Error::system("ports"))?;
         let nodes: Result<_, _> = (0..brokers)
             .map(|n| Node::new(n, &ports, &folder))
             .collect();
         let cluster = Self {
             kafka: kafka.clone(),
             folder,
+            secured: ports.iter().filter_map(|node| node.secured).collect(),
             nodes: nodes?,
             views,
             watchdog,
         };
         let id = identity();
+        let user = secured.then(user);
         cluster.each(|node| {
-            node.format(kafka, &id)?;
+            node.format(kafka, &id, user.as_deref())?;
             node.spawn(kafka, &cluster.watchdog)
         })?;
         cluster.ready()?;
@@ -113,6 +125,16 @@ impl Cluster {
     pub fn brokers(&self) -> String {
         let all: Vec<String> = self.nodes.iter().map(|n| n.client.to_string()).collect();
         all.join(",")
+    }
+
+    /// The bootstrap list of a listener at which clients have to say who they are; empty when the cluster has none.
+    pub(crate) fn secured(&self, listener: Listener) -> String {
+        let port = |ports: &[u16; Listener::ALL.len()]| ports[listener as usize];
+        let all = self
+            .secured
+            .iter()
+            .map(|ports| format!("127.0.0.1:{}", port(ports)));
+        all.collect::<Vec<_>>().join(",")
     }
 
     /// How many nodes there are, running or not.
@@ -297,14 +319,17 @@ impl Drop for Cluster {
 }
 
 /// Ports for all nodes, and the forwarders of the views.
-fn addresses(brokers: usize) -> std::io::Result<(Vec<Ports>, Vec<View>)> {
-    let free = free_ports(brokers * (2 + VIEWS))?;
-    let mut nodes: Vec<Ports> = (free.chunks(2 + VIEWS))
+fn addresses(brokers: usize, secured: bool) -> std::io::Result<(Vec<Ports>, Vec<View>)> {
+    let each = 2 + VIEWS + if secured { Listener::ALL.len() } else { 0 };
+    let free = free_ports(brokers * each)?;
+    let mut nodes: Vec<Ports> = (free.chunks(each))
         .map(|ports| Ports {
             client: ports[0],
             controller: ports[1],
             views: std::array::from_fn(|view| ports[2 + view]),
             forwarders: [0; VIEWS],
+            // As many as are left, or none.
+            secured: ports[2 + VIEWS..].try_into().ok(),
         })
         .collect();
     let mut views = Vec::new();

@@ -51,6 +51,11 @@ impl Distribution {
         &self.libs
     }
 
+    /// What makes keys and certificates; every Java comes with one.
+    pub(crate) fn keytool(&self) -> PathBuf {
+        self.java.with_file_name("keytool")
+    }
+
     /// The words of a command that runs a class of Kafka: small and quick to start rather than quick for days.
     pub(crate) fn command(&self, class: &str) -> Vec<std::ffi::OsString> {
         let mut words: Vec<std::ffi::OsString> = vec![self.java.clone().into()];

@@ -1,6 +1,7 @@
 //! Real Apache Kafka for tests and for people: fetched once, started on loopback, killed, paused, cut off, and gone without a trace.
 //!
 //! * [`shared`]: one broker for all tests of a process, or the cluster that [`EXISTING`] names. For everything that only needs a broker.
+//! * [`Secured`]: one broker that wants a password or a certificate, with TLS and without.
 //! * [`Cluster`]: one or three brokers of one's own, for everything that kills, pauses or cuts.
 //! * [`View`]: other addresses of the same brokers, so that one client can be cut off while others are not.
 //!
@@ -15,6 +16,7 @@ mod error;
 mod node;
 mod ports;
 mod properties;
+mod secured;
 mod shared;
 mod view;
 mod watchdog;
@@ -24,5 +26,6 @@ pub use cluster::{Cluster, VIEWS};
 pub use distribution::{Distribution, VERSION};
 pub use error::{Code, Error};
 pub use ports::free_ports;
+pub use secured::{Listener, PASSWORD, Secured, USER, shared_secured};
 pub use shared::{EXISTING, Shared, shared};
 pub use view::View;

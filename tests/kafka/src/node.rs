@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::distribution::{Distribution, ended, outputs};
 use crate::error::{Code, Error};
 use crate::properties::{Ports, properties};
+use crate::secured::keys;
 use crate::watchdog::Watchdog;
 
 /// Formatting is a second's work.
@@ -45,7 +46,7 @@ impl Node {
     pub(crate) fn new(number: usize, ports: &[Ports], cluster: &Path) -> Result<Self, Error> {
         let folder = cluster.join(format!("node{number}"));
         fs::create_dir_all(&folder).map_err(Error::system(folder.display()))?;
-        let text = properties(number, ports, &folder.join("data"));
+        let text = properties(number, ports, &folder.join("data"), &keys(cluster));
         let node = Self {
             number,
             client: (Ipv4Addr::LOCALHOST, ports[number].client).into(),
@@ -75,14 +76,20 @@ impl Node {
         self.life.lock().expect("nobody panics with it")
     }
 
-    /// Makes its data folder, once.
-    pub(crate) fn format(&self, kafka: &Distribution, cluster: &str) -> Result<(), Error> {
+    /// Makes its data folder, once; with a user that logs in by SCRAM, if there is one.
+    pub(crate) fn format(
+        &self,
+        kafka: &Distribution,
+        cluster: &str,
+        user: Option<&str>,
+    ) -> Result<(), Error> {
         let words = kafka.command("kafka.tools.StorageTool");
         let (out, err) = outputs(&self.log())?;
         let mut format = Command::new(&words[0])
             .args(&words[1..])
             .args(["format", "-t", cluster, "-c"])
             .arg(self.configuration())
+            .args(user.into_iter().flat_map(|user| ["--add-scram", user]))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::cluster::VIEWS;
+use crate::secured::{Listener, secured};
 
 /// The ports of one node.
 #[derive(Clone, Debug)]
@@ -16,10 +17,12 @@ pub(crate) struct Ports {
     pub(crate) views: [u16; VIEWS],
     /// Where the forwarders listen: what clients of a view are told.
     pub(crate) forwarders: [u16; VIEWS],
+    /// Where clients have to say who they are, in the order of [`Listener::ALL`].
+    pub(crate) secured: Option<[u16; Listener::ALL.len()]>,
 }
 
 /// `server.properties` of a node that is broker and controller.
-pub(crate) fn properties(node: usize, nodes: &[Ports], data: &Path) -> String {
+pub(crate) fn properties(node: usize, nodes: &[Ports], data: &Path, keys: &Path) -> String {
     let mut text = String::new();
     let mut set = |key: &str, value: &str| {
         writeln!(text, "{key}={value}").expect("a string takes everything");
@@ -32,6 +35,9 @@ pub(crate) fn properties(node: usize, nodes: &[Ports], data: &Path) -> String {
     replication(&mut set, nodes.len());
     quick(&mut set);
     small(&mut set);
+    if nodes[node].secured.is_some() {
+        secured(&mut set, keys);
+    }
     text
 }
 
@@ -46,6 +52,12 @@ fn listeners(set: &mut impl FnMut(&str, &str), ports: &Ports) {
         listeners += &format!(",VIEW{view}://127.0.0.1:{port}");
         advertised += &format!(",VIEW{view}://127.0.0.1:{forwarder}");
         protocols += &format!(",VIEW{view}:PLAINTEXT");
+    }
+    for (listener, port) in Listener::ALL.iter().zip(ports.secured.iter().flatten()) {
+        let name = listener.name();
+        listeners += &format!(",{name}://127.0.0.1:{port}");
+        advertised += &format!(",{name}://127.0.0.1:{port}");
+        protocols += &format!(",{name}:{}", listener.protocol());
     }
     set("listeners", &listeners);
     set("advertised.listeners", &advertised);

@@ -1,13 +1,13 @@
-//! What all clients of the brokers share: their settings, and what they last said.
+//! What all clients of the brokers share: their settings, and how questions are asked.
 
+use super::said::LastSaid;
 use crate::{KafkaConfig, LogError, Topic};
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The largest batch of records that travels at once: the largest record, and what the format adds to it.
@@ -24,63 +24,6 @@ pub(super) const NO_WAIT: Duration = Duration::from_millis(5);
 /// For a reader that follows the end.
 pub(super) const LONG_WAIT: Duration = Duration::from_millis(500);
 
-/// What the clients last said of themselves ("broker is down"): the reason that a person looks for when nothing comes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastSaid(Arc<Mutex<Option<String>>>);
-
-impl LastSaid {
-    fn note(&self, said: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
-    }
-
-    fn is_silent(&self) -> bool {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.is_none()
-    }
-
-    /// This, and what the clients last said if they said anything.
-    pub(super) fn with(&self, what: &str) -> String {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*said {
-            Some(said) => format!("{what}; the client of the brokers last said: {said}"),
-            None => what.to_owned(),
-        }
-    }
-
-    /// A failure to do this, for this reason.
-    pub(super) fn io(&self, doing: &'static str, cause: &str) -> LogError {
-        let cause = self.with(cause);
-        LogError::Io { doing, cause }
-    }
-}
-
-impl ClientContext for LastSaid {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Brokers come and go, and the client keeps trying: a detail for those who look for it.
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
-        self.note(reason.to_owned());
-    }
-}
-
-impl ConsumerContext for LastSaid {}
-
-/// Hears why the brokers can't be reached: a password that they refuse is said to whoever polls, and not in the answer to a question.
-pub(super) fn listen(config: &KafkaConfig, said: &LastSaid) {
-    let Ok(listener) = consumer(config, said, NO_WAIT) else {
-        return;
-    };
-    let until = Instant::now() + REFRESH;
-    while said.is_silent() && Instant::now() < until {
-        if let Some(Err(error)) = listener.poll(ASK_AGAIN) {
-            said.error(error.clone(), &error.to_string());
-        }
-    }
-}
-
 /// Settings of every client; what the configuration passes through comes last.
 pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {
     let mut settings = ClientConfig::new();
@@ -96,7 +39,17 @@ pub(super) fn settings(config: &KafkaConfig) -> ClientConfig {
         .set("socket.timeout.ms", "10000")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // So that it tells when a broker hangs up.
+        .set_log_level(RDKafkaLogLevel::Info);
+    if cfg!(feature = "kafka-tls")
+        && !config
+            .properties
+            .keys()
+            .any(|name| name.starts_with("ssl.ca."))
+    {
+        // Public authorities, wherever this system has them: an OpenSSL that was compiled in looks at a place of its own, where nothing is.
+        settings.set("ssl.ca.location", "probe");
+    }
     for (name, value) in &config.properties {
         settings.set(name, value);
     }
@@ -166,6 +119,30 @@ pub(super) fn named(config: &KafkaConfig, name: &str) -> String {
 pub(super) fn refused(error: &KafkaError) -> LogError {
     LogError::InvalidConfig {
         what: format!("these properties of the client of Kafka ({error})"),
+    }
+}
+
+/// All that the brokers know of themselves and their topics. Who is refused by them is told so, and need not wait for the time-out.
+pub(super) fn metadata(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    asker: &BaseConsumer<LastSaid>,
+) -> Result<Metadata, LogError> {
+    let until = Instant::now() + config.timeout;
+    loop {
+        let error = match asker.fetch_metadata(None, REFRESH) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        // A refusal is said to whoever polls, and not in the answer to a question.
+        let heard_all = || Instant::now() >= until || asker.poll(ASK_AGAIN).is_none();
+        while said.refusal().is_none() && !heard_all() {}
+        if let Some(refusal) = said.refusal() {
+            return Err(refusal);
+        }
+        if Instant::now() >= until {
+            return Err(said.io("reach the brokers", &error.to_string()));
+        }
     }
 }
 

@@ -130,6 +130,15 @@ impl KafkaConfig {
                 "the property {ours}, which is set by the log itself: leave it away"
             )));
         }
+        let tls = self
+            .properties
+            .iter()
+            .find(|(name, value)| needs_tls(name, value));
+        if let Some((name, _)) = tls.filter(|_| !cfg!(feature = "kafka-tls")) {
+            return Err(invalid(format!(
+                "the property {name} as it is, because TLS and SCRAM are not in this build: build it with `--features kafka-tls`, or leave it away"
+            )));
+        }
         let rules = [
             (self.layout.returns > 0, "no partition for returns"),
             (self.layout.alerts > 0, "no partition for alerts"),
@@ -155,6 +164,16 @@ impl KafkaConfig {
             None => Ok(()),
             Some((_, what)) => Err(invalid(what)),
         }
+    }
+}
+
+/// Is this for a client that has OpenSSL in it? SCRAM takes its hashes from there.
+fn needs_tls(name: &str, value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    match name {
+        "security.protocol" => value.ends_with("ssl"),
+        "sasl.mechanism" | "sasl.mechanisms" => value.starts_with("scram-"),
+        _ => name.starts_with("ssl."),
     }
 }
 
@@ -215,14 +234,14 @@ mod tests {
     #[test]
     fn an_address_names_brokers_prefix_and_properties() {
         let config = KafkaConfig::from_url(
-            "kafka://a:9092,b:9093/north?security.protocol=sasl_ssl&sasl.password=a%26b%3D",
+            "kafka://a:9092,b:9093/north?security.protocol=sasl_plaintext&sasl.password=a%26b%3D",
         )
         .expect("it is right");
         assert_eq!(
             (config.brokers.as_str(), config.prefix.as_str()),
             ("a:9092,b:9093", "north")
         );
-        assert_eq!(config.properties["security.protocol"], "sasl_ssl");
+        assert_eq!(config.properties["security.protocol"], "sasl_plaintext");
         assert_eq!(config.properties["sasl.password"], "a&b=");
         assert!(!format!("{config:?}").contains("a&b="));
     }
@@ -251,5 +270,33 @@ mod tests {
         };
         let error = config.check().expect_err("4 of 3 is refused").to_string();
         assert!(error.contains("min_insync"), "{error}");
+    }
+
+    #[test]
+    fn what_needs_tls_is_refused_with_the_remedy_by_a_build_without_it() {
+        let with_tls = [
+            ("security.protocol", "ssl"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.mechanisms", "scram-sha-256"),
+            ("ssl.ca.location", "ca.pem"),
+        ];
+        for (name, value) in with_tls {
+            let url = format!("kafka://a:1/n?{name}={value}");
+            match KafkaConfig::from_url(&url) {
+                Ok(_) => assert!(cfg!(feature = "kafka-tls"), "{url}"),
+                Err(error) => {
+                    assert!(!cfg!(feature = "kafka-tls"), "{url}: {error}");
+                    let error = error.to_string();
+                    assert!(
+                        error.contains(name) && error.contains("--features kafka-tls"),
+                        "{error}"
+                    );
+                }
+            }
+        }
+        for url in ["security.protocol=sasl_plaintext", "sasl.mechanism=PLAIN"] {
+            KafkaConfig::from_url(&format!("kafka://a:1/n?{url}")).expect(url);
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Nothing is read and nothing is committed; the group is used for what it knows: who lives.
 
-use super::client::{self, LastSaid, named, topic_name};
+use super::client::{self, named, topic_name};
+use super::said::LastSaid;
 use crate::{KafkaConfig, LogError, Topic};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;

@@ -3,11 +3,11 @@
 
 use super::client::{self, topic_name};
 use super::place::{Place, record};
+use super::said::LastSaid;
 use super::writer::Owned;
 use super::{Shared, time};
 use crate::{Appended, LogError, Record, Topic};
 use rdkafka::Message;
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ struct Arrived {
 
 pub(super) struct Live {
     shared: Arc<Shared>,
-    consumer: BaseConsumer<client::LastSaid>,
+    consumer: BaseConsumer<LastSaid>,
     names: Vec<(String, Topic)>,
     /// Per place the next offset, and the time of the log.
     at: BTreeMap<Place, (u64, i64)>,
@@ -85,12 +85,10 @@ impl Live {
             let message = match polled {
                 Ok(message) => message,
                 Err(error) => {
-                    let reason = error.to_string();
                     tracing::warn!(
-                        reason,
+                        %error,
                         "following the log on the brokers failed; it is tried again"
                     );
-                    self.shared.said.error(error, &reason);
                     continue;
                 }
             };
@@ -158,7 +156,7 @@ fn place_of(names: &[(String, Topic)], message: &impl Message) -> Option<Place> 
 fn reader(
     shared: &Shared,
     at: &BTreeMap<Place, (u64, i64)>,
-) -> Result<BaseConsumer<client::LastSaid>, LogError> {
+) -> Result<BaseConsumer<LastSaid>, LogError> {
     let consumer = client::consumer(&shared.config, &shared.said, client::LONG_WAIT)?;
     let starts = at
         .iter()

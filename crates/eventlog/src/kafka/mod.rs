@@ -28,6 +28,7 @@ mod election;
 mod fetch;
 mod live;
 mod place;
+mod said;
 mod time;
 mod topics;
 mod writer;
@@ -41,12 +42,12 @@ use crate::{
     Topic,
 };
 use async_trait::async_trait;
-use client::LastSaid;
 use election::Election;
 use fetch::{Fetchers, Wanted};
 use live::Live;
 use place::{Place, Window};
 use rdkafka::consumer::BaseConsumer;
+use said::LastSaid;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,15 +91,16 @@ struct Shared {
 impl KafkaLog {
     /// Opens the log: reaches the brokers, makes or checks the topics, and finds where they end.
     ///
-    /// Blocks for some round trips, and up to the time-out when no broker answers: do not call it on a thread that serves others.
+    /// Blocks for some round trips, and up to the time-out when no broker answers: do not call it on a thread that serves others. Brokers that
+    /// refuse the client (a password, a certificate) are [`LogError::InvalidConfig`], and that within seconds.
     ///
     /// # Errors
     /// [`LogError::InvalidConfig`], [`LogError::TopicMissing`], [`LogError::TopicMismatch`], [`LogError::LayoutMismatch`], [`LogError::Io`].
     pub fn open(config: KafkaConfig) -> Result<KafkaLog, LogError> {
         config.check()?;
         let said = LastSaid::default();
-        topics::ensure(&config, &said)?;
         let asker = client::consumer(&config, &said, client::NO_WAIT)?;
+        topics::ensure(&config, &said, &asker)?;
         let start = topics::ends(&config, &said, &asker)?;
         let places: Vec<Place> = config
             .layout

@@ -1,6 +1,7 @@
 //! Topics: made as the log needs them, or checked against that. A topic that would lose records is refused, with the remedy.
 
-use super::client::{self, LastSaid, MAX_MESSAGE_BYTES, topic_name};
+use super::client::{self, MAX_MESSAGE_BYTES, metadata, topic_name};
+use super::said::LastSaid;
 use crate::{Cut, KafkaConfig, Layout, LogError, Topic};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -40,13 +41,17 @@ fn expected(config: &KafkaConfig) -> Vec<(&'static str, String, bool)> {
 /// Makes the topics that are missing, and checks those that are there.
 ///
 /// # Errors
-/// [`LogError::TopicMissing`], [`LogError::TopicMismatch`], [`LogError::LayoutMismatch`], [`LogError::Io`].
-pub(super) fn ensure(config: &KafkaConfig, said: &LastSaid) -> Result<(), LogError> {
+/// [`LogError::InvalidConfig`], [`LogError::TopicMissing`], [`LogError::TopicMismatch`], [`LogError::LayoutMismatch`], [`LogError::Io`].
+pub(super) fn ensure(
+    config: &KafkaConfig,
+    said: &LastSaid,
+    asker: &BaseConsumer<LastSaid>,
+) -> Result<(), LogError> {
+    let found = metadata(config, said, asker)?;
     let admin: AdminClient<LastSaid> = client::settings(config)
         .create_with_context(said.clone())
         .map_err(|error| client::refused(&error))?;
     let until = Instant::now() + config.timeout;
-    let found = described(config, said, &admin)?;
     let missing: Vec<Topic> = Topic::ALL
         .into_iter()
         .filter(|topic| find(&found, &topic_name(config, *topic)).is_none())
@@ -60,7 +65,7 @@ pub(super) fn ensure(config: &KafkaConfig, said: &LastSaid) -> Result<(), LogErr
         make(config, said, &admin, &missing)?;
     }
     loop {
-        let found = described(config, said, &admin)?;
+        let found = metadata(config, said, asker)?;
         let led = |topic: Topic| {
             let found = find(&found, &topic_name(config, topic));
             found.is_some_and(|found| found.partitions().iter().all(|part| part.leader() >= 0))
@@ -75,20 +80,6 @@ pub(super) fn ensure(config: &KafkaConfig, said: &LastSaid) -> Result<(), LogErr
         std::thread::sleep(client::ASK_AGAIN);
     }
     check_settings(config, said, &admin)
-}
-
-fn described(
-    config: &KafkaConfig,
-    said: &LastSaid,
-    admin: &AdminClient<LastSaid>,
-) -> Result<Metadata, LogError> {
-    admin
-        .inner()
-        .fetch_metadata(None, config.timeout)
-        .map_err(|error| {
-            client::listen(config, said);
-            said.io("reach the brokers", &error.to_string())
-        })
 }
 
 /// Topics without partitions are names that somebody asked for, and nothing else.

@@ -4,8 +4,9 @@
 //! have come back with everything else, so that their place and the time of the log there are known as every reader knows them. Each
 //! message carries who sent it in a header, because a broker that answers a repeated message does not say where the first one stands.
 
-use super::client::{self, LastSaid, topic_name};
+use super::client::{self, topic_name};
 use super::place::Place;
+use super::said::LastSaid;
 use crate::{Appended, KafkaConfig, LogError, NewRecord};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;

@@ -15,9 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::house::House;
-use super::place::{self, Place, Target, Topics};
+use super::place::{self, OnKafka, Place, Target};
 use crate::client::Client;
-use crate::config::LogFormat;
+use crate::config::{LogFormat, Overrides, ServeConfig};
 use crate::exit::{self, DENIED, DIFFERENT, FAILED, Failure, Outcome, REFUSED, USAGE};
 use crate::keys;
 use crate::output::line;
@@ -65,6 +65,10 @@ pub(super) struct CopyArgs {
     /// Brokers that must have a record before it counts as written (default: the adapter's, 2).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     min_insync: Option<u16>,
+    /// Configuration of the services, of which serve.kafka.properties is used: how the brokers are spoken to (TLS, passwords). QIPP_SERVE__KAFKA__PROPERTIES
+    /// is read too. In an address, everybody on the machine can see a password.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Partitions that are copied at a time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     partitions_at_once: u16,
@@ -83,11 +87,18 @@ pub(super) struct CopyArgs {
 }
 
 impl CopyArgs {
-    const fn topics(&self) -> Topics {
-        Topics {
+    /// Asks the configuration only for a log on Kafka: what is wrong with it is no matter between two folders.
+    fn on_kafka(&self) -> Result<OnKafka, Failure> {
+        let is_kafka = |place: &Place| matches!(place, Place::Kafka(_));
+        if !is_kafka(&self.from) && !is_kafka(&self.to) {
+            return Ok(OnKafka::default());
+        }
+        let config = ServeConfig::load(self.config.as_deref(), &Overrides::default())?;
+        Ok(OnKafka {
             replication: self.replication,
             min_insync: self.min_insync,
-        }
+            properties: config.kafka.properties,
+        })
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -136,9 +147,9 @@ enum Source {
 }
 
 impl Source {
-    async fn open(args: &CopyArgs) -> Result<Self, Failure> {
+    async fn open(args: &CopyArgs, on_kafka: &OnKafka) -> Result<Self, Failure> {
         let Place::House(url) = &args.from else {
-            return Ok(Self::Log(place::source(&args.from, args.topics()).await?));
+            return Ok(Self::Log(place::source(&args.from, on_kafka).await?));
         };
         let key = keys::find(args.key_file.as_deref(), &args.data_dir, Role::Operator);
         let key = key.map_err(|error| Failure {
@@ -168,14 +179,15 @@ impl Source {
 pub(super) async fn run(args: CopyArgs) -> Outcome {
     start_tracing(LogFormat::Text, "warn", None);
     args.check()?;
-    let source = Source::open(&args).await?;
-    let outcome = Box::pin(into_target(&args, &source)).await;
+    let on_kafka = args.on_kafka()?;
+    let source = Source::open(&args, &on_kafka).await?;
+    let outcome = Box::pin(into_target(&args, &source, &on_kafka)).await;
     source.close().await;
     outcome
 }
 
-async fn into_target(args: &CopyArgs, source: &Source) -> Outcome {
-    let target = Target::open(&args.to, source.layout(), args.topics()).await?;
+async fn into_target(args: &CopyArgs, source: &Source, on_kafka: &OnKafka) -> Outcome {
+    let target = Target::open(&args.to, source.layout(), on_kafka).await?;
     let (progress, started) = (Progress::default(), Instant::now());
     let (stop, stopped) = watch::channel(false);
     let copied = tokio::select! {

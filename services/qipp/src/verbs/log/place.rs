@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use qipp_eventlog::copy::CopyTarget;
 use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, Layout, LogError, is_log};
 
+use crate::config::Properties;
 use crate::exit::{DIFFERENT, FAILED, Failure, REFUSED, UNAVAILABLE, USAGE};
 use crate::keys;
 use crate::log::{UNFINISHED, with_code};
@@ -41,19 +42,24 @@ impl FromStr for Place {
     }
 }
 
-/// What has to be so of the topics on Kafka. Not given: as the adapter has it.
-#[derive(Clone, Copy, Debug)]
+/// What has to be so of the topics on Kafka (not given: as the adapter has it), and how the brokers are spoken to.
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(
     not(feature = "kafka"),
     expect(dead_code, reason = "only a log on Kafka has topics")
 )]
-pub(super) struct Topics {
+pub(super) struct OnKafka {
     pub(super) replication: Option<u16>,
     pub(super) min_insync: Option<u16>,
+    /// Over those of the address.
+    pub(super) properties: Properties,
 }
 
 /// A log that is copied from.
-pub(super) async fn source(place: &Place, topics: Topics) -> Result<Arc<dyn EventLog>, Failure> {
+pub(super) async fn source(
+    place: &Place,
+    on_kafka: &OnKafka,
+) -> Result<Arc<dyn EventLog>, Failure> {
     match place {
         Place::Folder(data_dir) => match open(data_dir).await? {
             Opened::Whole(log) => Ok(log),
@@ -62,7 +68,7 @@ pub(super) async fn source(place: &Place, topics: Topics) -> Result<Arc<dyn Even
                 Err(Failure::new(DIFFERENT, what))
             }
         },
-        Place::Kafka(url) => Ok(kafka(url, None, topics).await?),
+        Place::Kafka(url) => Ok(kafka(url, None, on_kafka).await?),
         Place::House(url) => Err(Failure::new(
             FAILED,
             format!("{url} is a service, and not a log"),
@@ -82,7 +88,7 @@ impl Target {
     pub(super) async fn open(
         place: &Place,
         layout: Layout,
-        topics: Topics,
+        on_kafka: &OnKafka,
     ) -> Result<Self, Failure> {
         match place {
             Place::Folder(data_dir) => {
@@ -92,7 +98,7 @@ impl Target {
                 Ok(Self { log, mark })
             }
             Place::Kafka(url) => Ok(Self {
-                log: kafka(url, Some(layout), topics).await?,
+                log: kafka(url, Some(layout), on_kafka).await?,
                 mark: None,
             }),
             Place::House(_) => Err(Failure::new(
@@ -178,13 +184,15 @@ pub(super) fn failure(error: &LogError) -> Failure {
 async fn kafka(
     url: &str,
     make: Option<Layout>,
-    topics: Topics,
+    on_kafka: &OnKafka,
 ) -> Result<Arc<qipp_eventlog::KafkaLog>, Failure> {
     let mut config = qipp_eventlog::KafkaConfig::from_url(url).map_err(|error| failure(&error))?;
     config.create_topics = make.is_some();
     config.layout = make.unwrap_or(config.layout);
-    config.replication = topics.replication.unwrap_or(config.replication);
-    config.min_insync = topics.min_insync.unwrap_or(config.min_insync);
+    config.replication = on_kafka.replication.unwrap_or(config.replication);
+    config.min_insync = on_kafka.min_insync.unwrap_or(config.min_insync);
+    let properties = on_kafka.properties.0.clone();
+    config.properties.extend(properties);
     let open = |config| tokio::task::spawn_blocking(|| qipp_eventlog::KafkaLog::open(config));
     let opened = match open(config.clone()).await? {
         // The layout of a source is its own; it is not for a copy to know it beforehand.
@@ -205,11 +213,7 @@ async fn kafka(
 
 #[cfg(not(feature = "kafka"))]
 #[allow(clippy::unused_async, reason = "the form of the one that is built in")]
-async fn kafka(
-    url: &str,
-    _make: Option<Layout>,
-    _topics: Topics,
-) -> Result<Arc<EmbeddedLog>, Failure> {
+async fn kafka(url: &str, _make: Option<Layout>, _: &OnKafka) -> Result<Arc<EmbeddedLog>, Failure> {
     let what = format!(
         "this build can't reach {url}: build it with the feature `kafka`, or name a folder"
     );
