@@ -22,7 +22,8 @@ fn copy(data: &Path, from: &str, to: &str, more: &[&str]) -> Command {
     let mut command = binary().command(data);
     command
         .args(["log", "copy", "--json", "--from", from, "--to", to])
-        .args(["--replication", "1", "--min-insync", "1"])
+        .env("QIPP_SERVE__KAFKA__REPLICATION", "1")
+        .env("QIPP_SERVE__KAFKA__MIN_INSYNC", "1")
         .args(more);
     command
 }
@@ -66,6 +67,15 @@ async fn a_nation_moves_to_kafka_and_back_and_every_return_is_there() {
     ]);
     let house = House::start(&on_kafka, &many).await;
     all_there(&house, &acknowledged).await;
+    // Checked while it is in service.
+    let mut verify = binary().command(&many);
+    let checks = verify.args(["verify", "--json", "--log", &kafka]).output();
+    let checks = checks.await.unwrap();
+    let said = String::from_utf8(checks.stdout).unwrap();
+    assert!(checks.status.success(), "{said}");
+    let found = |check: &str| said.contains(&format!("\"check\":\"{check}\""));
+    assert!(found("continuity") && found("alerts"), "{said}");
+    assert!(said.contains(&before.digest), "{said}");
     let mut following = copy(&old, &kafka, new.to_str().unwrap(), &["--follow", "--fold"]);
     let following = following.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut following = following.spawn().unwrap();

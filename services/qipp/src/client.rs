@@ -305,7 +305,8 @@ pub fn merge(cut: &mut Cut, other: Option<&Cut>) {
 /// A call that failed because nobody answers, as a person reads it.
 pub fn unreachable(server: &str, status: &Status) -> Failure {
     match status.code() {
-        Code::Unavailable => {
+        // A service that answers says why; only who is not there says nothing more.
+        Code::Unavailable if status.details().is_empty() => {
             let failure = refusal(status);
             Failure::new(
                 UNAVAILABLE,

@@ -2,7 +2,7 @@
 
 use super::client::{self, MAX_MESSAGE_BYTES, metadata, topic_name};
 use super::said::LastSaid;
-use crate::{Cut, KafkaConfig, Layout, LogError, Topic};
+use crate::{Cut, KafkaConfig, LogError, Topic};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::BaseConsumer;
@@ -38,7 +38,7 @@ fn expected(config: &KafkaConfig) -> Vec<(&'static str, String, bool)> {
     ]
 }
 
-/// Makes the topics that are missing, and checks those that are there.
+/// Checks the topics that are there, and then makes those that are missing: where one is wrong, nothing is made beside it.
 ///
 /// # Errors
 /// [`LogError::InvalidConfig`], [`LogError::TopicMissing`], [`LogError::TopicMismatch`], [`LogError::LayoutMismatch`], [`LogError::Io`].
@@ -51,19 +51,21 @@ pub(super) fn ensure(
     let admin: AdminClient<LastSaid> = client::settings(config)
         .create_with_context(said.clone())
         .map_err(|error| client::refused(&error))?;
-    let until = Instant::now() + config.timeout;
-    let missing: Vec<Topic> = Topic::ALL
+    let (held, missing): (Vec<Topic>, Vec<Topic>) = Topic::ALL
         .into_iter()
-        .filter(|topic| find(&found, &topic_name(config, *topic)).is_none())
-        .collect();
-    if let Some(first) = missing.first().filter(|_| !config.create_topics) {
+        .partition(|topic| find(&found, &topic_name(config, *topic)).is_some());
+    check_counts(config, &found, &held)?;
+    check_settings(config, said, &admin, &held)?;
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    if !config.create_topics {
         return Err(LogError::TopicMissing {
             name: topic_name(config, *first),
         });
     }
-    if !missing.is_empty() {
-        make(config, said, &admin, &missing)?;
-    }
+    make(config, said, &admin, &missing)?;
+    let until = Instant::now() + config.timeout;
     loop {
         let found = metadata(config, said, asker)?;
         let led = |topic: Topic| {
@@ -71,7 +73,7 @@ pub(super) fn ensure(
             found.is_some_and(|found| found.partitions().iter().all(|part| part.leader() >= 0))
         };
         if Topic::ALL.into_iter().all(led) {
-            check_counts(config, &found)?;
+            check_counts(config, &found, &missing)?;
             break;
         }
         if Instant::now() >= until {
@@ -79,7 +81,7 @@ pub(super) fn ensure(
         }
         std::thread::sleep(client::ASK_AGAIN);
     }
-    check_settings(config, said, &admin)
+    check_settings(config, said, &admin, &missing)
 }
 
 /// Topics without partitions are names that somebody asked for, and nothing else.
@@ -120,6 +122,14 @@ fn make(
             Ok(name) => tracing::info!(topic = name, "topic made"),
             // Another process of ours was quicker; what it made is checked as any other.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, error @ RDKafkaErrorCode::InvalidReplicationFactor)) => {
+                return Err(LogError::InvalidConfig {
+                    what: format!(
+                        "{} copies of each record, which these brokers can't hold ({name}: {error}): start more brokers, or set serve.kafka.replication and serve.kafka.min_insync to what there is",
+                        config.replication
+                    ),
+                });
+            }
             Err((name, error)) => {
                 return Err(said.io("make its topics", &format!("{name}: {error}")));
             }
@@ -128,9 +138,9 @@ fn make(
     Ok(())
 }
 
-fn check_counts(config: &KafkaConfig, found: &Metadata) -> Result<(), LogError> {
-    let mut stored = Layout { ..config.layout };
-    for topic in Topic::ALL {
+fn check_counts(config: &KafkaConfig, found: &Metadata, topics: &[Topic]) -> Result<(), LogError> {
+    let mut stored = config.layout;
+    for topic in topics.iter().copied() {
         let name = topic_name(config, topic);
         let Some(found) = find(found, &name) else {
             return Err(LogError::TopicMissing { name });
@@ -169,8 +179,15 @@ fn check_settings(
     config: &KafkaConfig,
     said: &LastSaid,
     admin: &AdminClient<LastSaid>,
+    topics: &[Topic],
 ) -> Result<(), LogError> {
-    let names = Topic::ALL.map(|topic| topic_name(config, topic));
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = topics
+        .iter()
+        .map(|topic| topic_name(config, *topic))
+        .collect();
     let resources: Vec<_> = names
         .iter()
         .map(|name| ResourceSpecifier::Topic(name))

@@ -79,7 +79,7 @@ pub enum LogError {
     },
     /// The log was created with other partition counts.
     #[error(
-        "the log was created with {stored} partitions, not {asked}: configure the layout it was created with, because keys are spread by it"
+        "the log was created with {stored} partitions, not {asked}: configure what it was created with (serve.returns_partitions, serve.alerts_partitions), because keys are spread by it"
     )]
     LayoutMismatch {
         /// What the log was created with.
@@ -89,7 +89,7 @@ pub enum LogError {
     },
     /// A topic is not on the brokers, and was not to be made.
     #[error(
-        "the topic {name} is not on the brokers: start `qipp serve` once, which makes it, or make it as deploy/README.md says"
+        "the topic {name} is not on the brokers: look at their address and at the prefix behind it. `qipp serve` makes the topics of a new nation, and `qipp log copy --to` those of a copy"
     )]
     TopicMissing {
         /// Its name there.
@@ -97,7 +97,8 @@ pub enum LogError {
     },
     /// A topic is not as the log needs it.
     #[error(
-        "the topic {name} has {setting} = {found}, and the log needs {wanted}: set it so (kafka-configs.sh --alter, or kafka-reassign-partitions.sh for the replication factor), or configure what is there if you mean it; nothing was changed"
+        "the topic {name} has {setting} = {found}, and the log needs {wanted}: {}; nothing was changed",
+        remedy(setting)
     )]
     TopicMismatch {
         /// Its name on the brokers.
@@ -174,5 +175,21 @@ impl LogError {
             LogError::Poisoned { .. } => "LOG_POISONED",
             LogError::Io { .. } => "LOG_IO",
         }
+    }
+}
+
+/// What to do about a topic in which this is wrong.
+fn remedy(setting: &str) -> &'static str {
+    match setting {
+        "partitions" => {
+            "they can't become fewer; delete the topic if nothing is in it, or use another prefix (kafka://BROKERS/PREFIX)"
+        }
+        "replication factor" => {
+            "raise it with kafka-reassign-partitions.sh, or set serve.kafka.replication to what there is if you mean it"
+        }
+        "min.insync.replicas" => {
+            "raise it with kafka-configs.sh --alter, or set serve.kafka.min_insync to what there is if you mean it"
+        }
+        _ => "set it so with kafka-configs.sh --alter",
     }
 }

@@ -5,6 +5,8 @@ use qipp_eventlog::{EventLog, KafkaConfig, Layout};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use std::time::Duration;
 
 async fn make(config: &KafkaConfig, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
@@ -19,6 +21,19 @@ async fn make(config: &KafkaConfig, topic: &str, partitions: i32, settings: &[(&
     let made = admin.create_topics([&new], &AdminOptions::new()).await;
     let made = made.expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Topics of this log that are there.
+fn held(config: &KafkaConfig) -> usize {
+    let asker: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &config.brokers)
+        .create()
+        .expect("the client can be made");
+    let found = asker.fetch_metadata(None, Duration::from_secs(30));
+    let found = found.expect("the broker answers");
+    let topics = found.topics().iter();
+    let begins = |name: &str| name.starts_with(&format!("{}.", config.prefix));
+    topics.filter(|topic| begins(topic.name())).count()
 }
 
 async fn refusal(config: KafkaConfig) -> String {
@@ -48,13 +63,38 @@ async fn topics_that_would_lose_records_are_refused() {
         let others = right.into_iter().filter(|(name, _)| *name != setting);
         let settings: Vec<_> = others.chain([(setting, value)]).collect();
         make(&config, "qipp.reference.v1", 1, &settings).await;
-        let refusal = refusal(config).await;
+        let refusal = refusal(config.clone()).await;
         assert!(refusal.starts_with("LOG_TOPIC_MISMATCH"), "{refusal}");
         assert!(
             refusal.contains(setting) && refusal.contains(value),
             "{refusal}"
         );
+        assert!(refusal.contains("kafka-configs.sh"), "{refusal}");
+        assert_eq!(held(&config), 1, "others were made beside it");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_partitions_than_one_can_have_are_refused_and_nothing_is_made_beside_them() {
+    let config = config();
+    make(&config, "qipp.reference.v1", 3, &[]).await;
+    let refusal = refusal(config.clone()).await;
+    assert!(refusal.starts_with("LOG_TOPIC_MISMATCH"), "{refusal}");
+    assert!(refusal.contains("another prefix"), "{refusal}");
+    assert_eq!(held(&config), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_copies_than_there_are_brokers_are_refused_with_the_setting() {
+    let config = KafkaConfig {
+        replication: 3,
+        min_insync: 2,
+        ..config()
+    };
+    let refusal = refusal(config.clone()).await;
+    assert!(refusal.starts_with("LOG_INVALID_CONFIG"), "{refusal}");
+    assert!(refusal.contains("serve.kafka.replication"), "{refusal}");
+    assert_eq!(held(&config), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 mod copy;
 mod house;
-mod place;
+pub(in crate::verbs) mod place;
 
 use std::path::{Path, PathBuf};
 

@@ -216,9 +216,9 @@ fn name_shards(away: &[u32]) {
     if away.is_empty() {
         return;
     }
-    let away: Vec<String> = away.iter().map(u32::to_string).collect();
+    let away: Vec<String> = away.iter().map(|index| format!("shard {index}")).collect();
     eprintln!(
-        "warning: this is not about the whole nation: the organisations of shards {} are not in it (`qipp query status` says which shards are away)",
+        "warning: this is not about the whole nation: the organisations of {} are not in it (`qipp query status` says which shards are away)",
         away.join(", ")
     );
 }

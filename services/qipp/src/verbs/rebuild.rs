@@ -13,7 +13,7 @@ use qipp_api::proto::replica::v1::{
 
 use crate::cli::Reach;
 use crate::client::{Client, unreachable};
-use crate::exit::{self, DIFFERENT, FAILED, Failure, Outcome, UNAVAILABLE};
+use crate::exit::{self, DIFFERENT, FAILED, Failure, Outcome, UNAVAILABLE, USAGE};
 use crate::output::{json_line, line, plain, word};
 use crate::verbs::submit::progress;
 
@@ -212,6 +212,8 @@ impl Asker {
         };
         let other_client = other.client(Role::Operator)?;
         let mut ours = digest(&self.client, &self.reach.server, None).await?;
+        let first = digest(&other_client, against, None).await?;
+        comparable((&self.reach.server, &ours), (against, &first))?;
         for _ in 0..MOST_TRIES {
             let theirs = digest(&other_client, against, ours.cut.clone()).await?;
             if theirs.cut == ours.cut {
@@ -225,6 +227,36 @@ impl Asker {
         let what = "the two never stood at the same cut, because records keep coming: try again in a quieter moment";
         Err(Failure::new(UNAVAILABLE, what))
     }
+}
+
+/// Digests are of what a process holds: two that hold different parts of the nation have nothing to compare.
+fn comparable(
+    ours: (&str, &GetStatusResponse),
+    theirs: (&str, &GetStatusResponse),
+) -> Result<(), Failure> {
+    for (server, status) in [ours, theirs] {
+        if !status.shards.is_empty() {
+            let what = format!(
+                "{server} asks shards, each of which has a digest of its own: compare replicas of one shard (`qipp query status` names the shards)"
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+    }
+    let holds = |status: &GetStatusResponse| match status.shard.as_str() {
+        "" => "the whole nation".to_owned(),
+        shard => format!("shard {shard}"),
+    };
+    if ours.1.shard != theirs.1.shard {
+        let what = format!(
+            "{} holds {}, and {} holds {}: compare two that hold the same",
+            ours.0,
+            holds(ours.1),
+            theirs.0,
+            holds(theirs.1)
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(())
 }
 
 async fn digest(

@@ -9,7 +9,8 @@
 //! | published | published waiting-time roll-ups with ours |
 //!
 //! One file a check, in `verify/`; here is what they share and what is printed. The log is only read. The projection store is a cache and
-//! is brought up to date, as by any start of the service.
+//! is brought up to date, as by any start of the service. A log on Kafka goes on meanwhile: what is checked of it ends where it ended at the
+//! beginning, and there is no store, because each process has its own.
 
 mod continuity;
 mod digest;
@@ -24,12 +25,13 @@ use anyhow::Context;
 use clap::Args;
 use qipp_domain::Slug;
 use qipp_domain::nation::Nation;
-use qipp_eventlog::{EmbeddedConfig, EmbeddedLog, EventLog, LogError};
+use qipp_eventlog::{Cut, EmbeddedConfig, EmbeddedLog, EventLog, LogError, Topic};
 use serde_json::json;
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, Overrides, ServeConfig};
 use crate::exit::{self, DIFFERENT, Failure, NOT_FOUND, Outcome, UNAVAILABLE};
 use crate::output::{line, plain, quietly};
+use crate::verbs::log::place::{OnKafka, Place, failure, source};
 use crate::verbs::serve::start_tracing;
 
 /// Most differences of a check that are listed; all are counted.
@@ -37,20 +39,28 @@ const MAX_SHOWN: usize = 50;
 
 const HELP: &str = "\
 A line for each check: `equal` or `DIFFERENT`, what was compared, and the first differences. Exit code 0: all equal; 7: a difference. \
-Stop the service first: a log is open only once.
+Stop the service first: a log in a folder is open only once. A log on Kafka is checked while it is in service, up to where it ends now.
 
 Examples:
   qipp verify --data-dir qipp-data
+  qipp verify --log kafka://k1:9092,k2:9092,k3:9092
   qipp verify --published rtt_published_rollups_2009-12_2010-05.csv.gz --tree sha_2010
   qipp verify --json | jq -r 'select(.equal | not)'";
 
-/// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
+/// Check a log: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct VerifyArgs {
     /// Where `qipp serve` keeps its data. No service may have it open.
     #[arg(long, env = "QIPP_DATA_DIR", default_value = "qipp-data")]
     data_dir: PathBuf,
+    /// A log on Kafka instead: kafka://BROKERS/PREFIX?PROPERTY=VALUE. Services may go on with it.
+    #[arg(long, value_name = "LOG", value_parser = on_kafka)]
+    log: Option<Place>,
+    /// Configuration of the services, of which serve.kafka.properties is used: how the brokers are spoken to (TLS, passwords).
+    /// QIPP_SERVE__KAFKA__PROPERTIES is read too.
+    #[arg(long, value_name = "FILE", requires = "log")]
+    config: Option<PathBuf>,
     /// Compare with published waiting-time roll-ups too: a CSV, plain or gzipped, in the layout of `qipp query rollup --rtt-csv`.
     #[arg(long, value_name = "FILE", requires = "tree")]
     published: Option<PathBuf>,
@@ -72,10 +82,24 @@ pub(crate) async fn run(args: VerifyArgs) -> Outcome {
         json: args.json,
         differs: false,
     };
-    let outcome = match open(&args.data_dir).await? {
+    let (opened, store) = match &args.log {
+        Some(place) => {
+            let config = ServeConfig::load(args.config.as_deref(), &Overrides::default())?;
+            let on_kafka = OnKafka {
+                properties: config.kafka.properties,
+                ..OnKafka::default()
+            };
+            (Opened::Whole(source(place, &on_kafka).await?), None)
+        }
+        None => {
+            let store = args.data_dir.join("projection");
+            (open(&args.data_dir).await?, Some(store))
+        }
+    };
+    let outcome = match opened {
         Opened::Damaged(check) => report.print(&check),
         Opened::Whole(log) => {
-            let checked = Box::pin(checks(&mut report, &log, &args.data_dir, published)).await;
+            let checked = Box::pin(checks(&mut report, &log, store.as_deref(), published)).await;
             log.close().await;
             checked
         }
@@ -84,16 +108,30 @@ pub(crate) async fn run(args: VerifyArgs) -> Outcome {
     quietly(outcome.map(|()| code))
 }
 
+fn on_kafka(text: &str) -> Result<Place, String> {
+    match text.parse()? {
+        place @ Place::Kafka(_) => Ok(place),
+        Place::Folder(_) | Place::House(_) => Err(
+            "it has to be kafka://BROKERS/PREFIX; a log in a folder is named by --data-dir"
+                .to_owned(),
+        ),
+    }
+}
+
 async fn checks(
     report: &mut Report,
     log: &Arc<dyn EventLog>,
-    data_dir: &Path,
+    store: Option<&Path>,
     published: Option<(published::Published, Slug)>,
 ) -> Result<(), Failure> {
+    let head = end(&**log).await.map_err(|error| failure(&error))?;
     stage("reading every record of the log");
-    report.print(&continuity::check(&**log).await?)?;
-    stage("folding the log anew, and comparing with the projection store");
-    let (folded, nation) = digest::check(log, &data_dir.join("projection")).await?;
+    report.print(&continuity::check(&**log, &head).await?)?;
+    stage(match store {
+        Some(_) => "folding the log anew, and comparing with the projection store",
+        None => "folding the log anew",
+    });
+    let (folded, nation) = digest::check(log, &head, store).await?;
     for check in &folded {
         report.print(check)?;
     }
@@ -101,12 +139,32 @@ async fn checks(
     stage("adding up the returns directly, and comparing with the roll-ups");
     report.print(&on(&nation, roll_ups::check).await?)?;
     stage("computing every recorded finding again");
-    report.print(&recomputed::check(&**log, &nation).await?)?;
+    report.print(&recomputed::check(&**log, &head, &nation).await?)?;
     if let Some((published, tree)) = published {
         stage("comparing with the published roll-ups");
         report.print(&on(&nation, move |nation| published.check(nation, tree)).await??)?;
     }
     Ok(())
+}
+
+/// Where the log ends, with everything in it that what stands below rests on: alerts on national values, and both on returns. Of a log that
+/// goes on, the partitions do not answer at the same moment.
+async fn end(log: &dyn EventLog) -> Result<Cut, LogError> {
+    let mut end = Cut::new();
+    let in_turn: [&[Topic]; 3] = [
+        &[Topic::Alerts],
+        &[Topic::Benchmarks],
+        &[Topic::Returns, Topic::Reference],
+    ];
+    for topics in in_turn {
+        let found = log.find_head().await?;
+        for ((topic, partition), next) in found.iter() {
+            if topics.contains(&topic) {
+                end.advance_to(topic, partition, next);
+            }
+        }
+    }
+    Ok(end)
 }
 
 /// Says on standard error what is going on.

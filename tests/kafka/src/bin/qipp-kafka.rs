@@ -8,7 +8,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use qipp_kafka_cluster::{Cluster, Distribution, Error, VERSION, VIEWS};
+use qipp_kafka_cluster::{Cluster, Distribution, Error, VERSION};
 
 const HELP: &str = "\
 Real Apache Kafka on loopback, for tests and for trying things out.
@@ -64,9 +64,6 @@ fn run(brokers: usize) -> Result<(), Error> {
     let cluster = Cluster::start(brokers)?;
     println!("brokers: {}", cluster.brokers());
     println!("url: kafka://{}", cluster.brokers());
-    for view in 0..VIEWS {
-        println!("also: kafka://{}", cluster.view(view).brokers());
-    }
     println!("logs: {}/node*/broker.log", cluster.folder().display());
     // Whoever reads this by a pipe waits for it.
     let _ = std::io::stdout().flush();

@@ -59,14 +59,14 @@ pub(super) struct CopyArgs {
     /// has to be stopped to read them, or streams what it has.
     #[arg(long)]
     follow: bool,
-    /// Brokers that hold each topic on Kafka (default: the adapter's, 3).
+    /// Brokers that hold each topic of a target on Kafka (default: serve.kafka.replication).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     replication: Option<u16>,
-    /// Brokers that must have a record before it counts as written (default: the adapter's, 2).
+    /// Brokers that must have a record before it counts as written to a target on Kafka (default: serve.kafka.min_insync).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     min_insync: Option<u16>,
-    /// Configuration of the services, of which serve.kafka.properties is used: how the brokers are spoken to (TLS, passwords). QIPP_SERVE__KAFKA__PROPERTIES
-    /// is read too. In an address, everybody on the machine can see a password.
+    /// Configuration of the services, of which serve.kafka is used: how the brokers are spoken to (properties: TLS, passwords), and how many hold
+    /// a record. QIPP_SERVE__KAFKA__… is read too. In an address, everybody on the machine can see a password.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Partitions that are copied at a time.
@@ -95,8 +95,8 @@ impl CopyArgs {
         }
         let config = ServeConfig::load(self.config.as_deref(), &Overrides::default())?;
         Ok(OnKafka {
-            replication: self.replication,
-            min_insync: self.min_insync,
+            replication: self.replication.unwrap_or(config.kafka.replication),
+            min_insync: self.min_insync.unwrap_or(config.kafka.min_insync),
             properties: config.kafka.properties,
         })
     }
@@ -117,10 +117,8 @@ impl CopyArgs {
                 "--follow is for a log on Kafka: copy from the running service as often as you like, stop it, and copy from its folder",
             ),
             (
-                on_kafka(&self.from)
-                    || on_kafka(&self.to)
-                    || (self.replication.is_none() && self.min_insync.is_none()),
-                "--replication and --min-insync are for a log on Kafka",
+                on_kafka(&self.to) || (self.replication.is_none() && self.min_insync.is_none()),
+                "--replication and --min-insync are for a target on Kafka",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

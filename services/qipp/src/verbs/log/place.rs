@@ -17,7 +17,7 @@ use crate::verbs::verify::{Opened, open};
 
 /// Where a log is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub(in crate::verbs) enum Place {
     /// A data directory that no service has open.
     Folder(PathBuf),
     /// A running house with a log of its own.
@@ -42,21 +42,21 @@ impl FromStr for Place {
     }
 }
 
-/// What has to be so of the topics on Kafka (not given: as the adapter has it), and how the brokers are spoken to.
+/// What has to be so of the topics that are made on Kafka, and how the brokers are spoken to.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(
     not(feature = "kafka"),
     expect(dead_code, reason = "only a log on Kafka has topics")
 )]
-pub(super) struct OnKafka {
-    pub(super) replication: Option<u16>,
-    pub(super) min_insync: Option<u16>,
+pub(in crate::verbs) struct OnKafka {
+    pub(in crate::verbs) replication: u16,
+    pub(in crate::verbs) min_insync: u16,
     /// Over those of the address.
-    pub(super) properties: Properties,
+    pub(in crate::verbs) properties: Properties,
 }
 
-/// A log that is copied from.
-pub(super) async fn source(
+/// A log that is read: copied, or checked.
+pub(in crate::verbs) async fn source(
     place: &Place,
     on_kafka: &OnKafka,
 ) -> Result<Arc<dyn EventLog>, Failure> {
@@ -64,7 +64,7 @@ pub(super) async fn source(
         Place::Folder(data_dir) => match open(data_dir).await? {
             Opened::Whole(log) => Ok(log),
             Opened::Damaged(check) => {
-                let what = format!("{}; nothing was copied", check.shown.join("; "));
+                let what = check.shown.join("; ");
                 Err(Failure::new(DIFFERENT, what))
             }
         },
@@ -164,7 +164,7 @@ async fn folder(data_dir: &Path, layout: Layout) -> Result<EmbeddedLog, Failure>
 }
 
 /// A failure of a log, with its exit code.
-pub(super) fn failure(error: &LogError) -> Failure {
+pub(in crate::verbs) fn failure(error: &LogError) -> Failure {
     let code = match error {
         LogError::AlreadyOpen { .. } => UNAVAILABLE,
         LogError::Corrupt { .. } => DIFFERENT,
@@ -189,8 +189,11 @@ async fn kafka(
     let mut config = qipp_eventlog::KafkaConfig::from_url(url).map_err(|error| failure(&error))?;
     config.create_topics = make.is_some();
     config.layout = make.unwrap_or(config.layout);
-    config.replication = on_kafka.replication.unwrap_or(config.replication);
-    config.min_insync = on_kafka.min_insync.unwrap_or(config.min_insync);
+    // Who only reads asks for no more copies than there are.
+    (config.replication, config.min_insync) = match make {
+        Some(_) => (on_kafka.replication, on_kafka.min_insync),
+        None => (1, 1),
+    };
     let properties = on_kafka.properties.0.clone();
     config.properties.extend(properties);
     let open = |config| tokio::task::spawn_blocking(|| qipp_eventlog::KafkaLog::open(config));

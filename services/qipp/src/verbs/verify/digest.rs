@@ -1,5 +1,5 @@
 //! Does the projection store say what the log says? It is opened as the service opens it, caught up, and held against a fresh fold that
-//! reads no checkpoint.
+//! reads no checkpoint. Where no store belongs to the log, the fresh fold alone tells what it parks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,36 +20,49 @@ use crate::serve::decode;
 /// The checks, and the nation of the fresh fold.
 pub(super) async fn check(
     log: &Arc<dyn EventLog>,
-    store: &Path,
+    head: &qipp_eventlog::Cut,
+    store: Option<&Path>,
 ) -> Result<([Check; 2], Nation), Failure> {
-    let stored = of_store(log, store).await?;
-    let (nation, parked) = fold_to(&**log, decode, &stored.cut).await?;
+    let stored = match store {
+        Some(store) => Some(of_store(log, store).await?),
+        None => None,
+    };
+    let cut = domain_cut(head);
+    let (nation, parked) = fold_to(&**log, decode, &cut).await?;
     let digested = tokio::task::spawn_blocking(move || (digest_of(&nation), nation)).await;
     let (fresh, nation) = digested.context("computing the digest")?;
 
     let mut digest = Check::new("digest");
     digest.checked = nation.keys().len() as u64;
-    digest.summary = format!("{fresh} by a fresh fold; {}", stored.began);
+    match &stored {
+        None => digest.summary = format!("{fresh} by a fresh fold; no store was compared"),
+        Some(stored) => {
+            digest.summary = format!("{fresh} by a fresh fold; {}", stored.began);
+            compare(&mut digest, stored, &fresh, &parked);
+        }
+    }
+    Ok(([digest, parked_keys(&parked)], nation))
+}
+
+fn compare(check: &mut Check, stored: &Stored, fresh: &str, parked: &[Parked]) {
     if stored.digest != fresh {
         let what = "the store differs from the log: move the folder `projection` away, and the next start builds it anew";
-        digest.differ(|| format!("{what} (its digest is {})", stored.digest));
+        check.differ(|| format!("{what} (its digest is {})", stored.digest));
     }
-    if places(&stored.parked) != places(&parked) {
-        digest.differ(|| {
+    if places(&stored.parked) != places(parked) {
+        check.differ(|| {
             format!(
                 "the store parks {:?}, the fresh fold {:?}",
                 places(&stored.parked),
-                places(&parked)
+                places(parked)
             )
         });
     }
-    Ok(([digest, parked_keys(&parked)], nation))
 }
 
 /// What the store holds after it has caught up.
 struct Stored {
     digest: String,
-    cut: Cut,
     parked: Vec<Parked>,
     /// What it began with, in words.
     began: String,
@@ -71,7 +84,7 @@ async fn of_store(log: &Arc<dyn EventLog>, store: &Path) -> Result<Stored, Failu
     let loaded = follower.checkpointed().borrow().cut.clone();
     follower.caught_up().await?;
     let began = before.began(store, &loaded, &domain_cut(&log.head()));
-    let (cut, parked) = (follower.cut(), follower.parked());
+    let parked = follower.parked();
     let computing = follower.clone();
     let digest = tokio::task::spawn_blocking(move || computing.digest())
         .await
@@ -80,7 +93,6 @@ async fn of_store(log: &Arc<dyn EventLog>, store: &Path) -> Result<Stored, Failu
     follower.stopped().await;
     Ok(Stored {
         digest,
-        cut,
         parked,
         began,
     })

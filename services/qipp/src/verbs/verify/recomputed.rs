@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qipp_domain::alert::{AlertFact, Finding, Transition};
 use qipp_domain::nation::{Facts, Nation};
 use qipp_domain::tenure::Tenures;
-use qipp_eventlog::{EventLog, Position, Record, Topic};
+use qipp_eventlog::{Cut, EventLog, Position, Record, Topic};
 use qipp_projection::lane_of;
 use qipp_rules::recompute;
 
@@ -17,10 +17,14 @@ use crate::verbs::submit::progress;
 /// Records read at a time: findings are large, and computing one again takes its time.
 const PAGE: usize = 64;
 
-pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Check, Failure> {
+/// Computes everything below `head` again; the nation is what the log made up to there.
+pub(super) async fn check(
+    log: &dyn EventLog,
+    head: &Cut,
+    nation: &Arc<Nation>,
+) -> Result<Check, Failure> {
     let mut check = Check::new("alerts");
     let mut tenures = Tenures::default();
-    let head = log.head();
     let ends: Vec<(u16, u64)> = (0..log.layout().partitions(Topic::Alerts))
         .map(|p| (p, head.next(Topic::Alerts, p)))
         .collect();
@@ -32,7 +36,8 @@ pub(super) async fn check(log: &dyn EventLog, nation: &Arc<Nation>) -> Result<Ch
     for (partition, end) in ends {
         let mut from = 0;
         while from < end {
-            let page = log.read(Topic::Alerts, partition, from, PAGE).await?;
+            let mut page = log.read(Topic::Alerts, partition, from, PAGE).await?;
+            page.retain(|record| record.position.offset < end);
             // A log that ends early was reported as such before.
             let Some(last) = page.last() else { break };
             from = last.position.offset + 1;
