@@ -14,7 +14,8 @@ use qipp_api::proto::replica::v1::FetchCheckpointRequest;
 use qipp_kafka_cluster::Cluster;
 use tokio::process::Command;
 
-use crate::fill::{Filled, bytes_below, filled};
+use crate::fill::{Filled, bytes_below, filled, taken_below};
+use crate::load::Load;
 use crate::nation::Nation;
 use crate::parts::submit::{Target, generate, loads, tell};
 use crate::parts::{Bench, LOOK, evaluated};
@@ -106,8 +107,21 @@ async fn submitted(
 ) -> anyhow::Result<Vec<f64>> {
     let target = Target::house(house)?;
     let used = || -> f64 { brokers.iter().copied().map(cpu_seconds).sum() };
+    let loads = loads(bench, nation, &CLIENTS);
+    // Brokers, and connections to them, are slow while they are new.
+    let (_, warming) = loads.first().context("there is a load")?;
+    generate(
+        &target,
+        Load {
+            first: unsent(&loads),
+            seconds: warming.seconds / 2.0,
+            returns: warming.returns / 2,
+            ..*warming
+        },
+    )
+    .await?;
     let mut rates = Vec::new();
-    for (name, load) in loads(bench, nation, &CLIENTS) {
+    for (name, load) in loads {
         let case = of(bench, nation, &name, place);
         let before = (cpu_seconds(house.id()), used());
         let loaded = generate(&target, load).await?;
@@ -119,6 +133,14 @@ async fn submitted(
         rates.push(loaded.rate());
     }
     Ok(rates)
+}
+
+/// The number of the first return that none of these loads sends.
+fn unsent(loads: &[(String, Load)]) -> u64 {
+    let ends = loads
+        .iter()
+        .map(|(_, load)| load.first + u64::from(load.returns));
+    ends.max().unwrap_or(0)
 }
 
 /// Brokers that hold the nation, and processes on them.
@@ -199,7 +221,7 @@ impl<'a> Place<'a> {
         case.told("values and lines in the log", "", filled.all())?;
         case.less("took", "s", seconds)?;
         case.more("moved", "values/s", filled.all() / seconds)?;
-        let kept = bytes_below(self.cluster.folder())?;
+        let kept = taken_below(self.cluster.folder())?;
         case.told("disk", "bytes/value", kept as f64 / filled.all())
     }
 
@@ -243,14 +265,17 @@ impl<'a> Place<'a> {
         let leaving = from_folder
             .clone()
             .with("QIPP_SERVE__SNAPSHOT__SAVE", "true");
+        // The brokers are warm after it, as those of a nation are: nothing of it is a figure.
         let first = self.begin("first", &leaving).await?;
+        let other = self.begin("other", &projections).await?;
         let case = self.of("projections by replay");
-        let replay = restored(&case, &first)?;
+        let replay = restored(&case, &other)?;
         case.told(
             "of the time on the embedded log",
             "×",
             replay / embedded.replay,
         )?;
+        other.stop().await?;
         let beside = |case: &Case<'_>, seconds: f64| {
             case.told("of the time of a replay", "%", 100.0 * seconds / replay)
         };
@@ -335,11 +360,8 @@ impl<'a> Place<'a> {
             gateway.keys_of = Some(self.keys_of.clone());
             let gateway = self.begin("gateway", &gateway).await?;
             let (what, mut load) = loads.first().cloned().context("there is a load")?;
-            // Returns that nobody has sent yet.
-            load.first += loads
-                .iter()
-                .map(|(_, load)| u64::from(load.returns))
-                .sum::<u64>();
+            // Behind those that warmed the brokers.
+            load.first = unsent(&loads) + u64::from(load.returns);
             let before = cpu_seconds(gateway.id());
             let loaded = generate(&Target::house(&gateway)?, load).await?;
             let case = self.of(&format!("{what}, by way of a gateway"));
