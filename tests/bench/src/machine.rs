@@ -54,8 +54,10 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<()> {
     words.fact(
         "settings",
         &format!(
-            "--orgs {} --seconds {} --rate {} --seed {}{}",
+            "--orgs {} --months {} --markers {} --seconds {} --rate {} --seed {}{}",
             bench.args.orgs,
+            bench.args.months,
+            bench.args.markers,
             bench.args.seconds,
             bench.args.rate,
             bench.args.seed,

@@ -19,6 +19,34 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Clock ticks of `/proc` a second; fixed in Linux's interface.
 const TICKS: f64 = 100.0;
 
+/// How a service is started that is not everything on an embedded log.
+#[derive(Clone, Debug, Default)]
+pub struct Serve {
+    /// What follows `qipp serve`: what it serves, `--log`, `--shard`.
+    pub words: Vec<String>,
+    /// Settings, in the environment.
+    pub settings: Vec<(&'static str, String)>,
+    /// The data directory of the process whose keys it takes; none: it makes its own.
+    pub keys_of: Option<PathBuf>,
+}
+
+impl Serve {
+    /// These services.
+    pub fn only(services: &[&str]) -> Self {
+        Self {
+            words: services.iter().map(|word| (*word).to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The same with one more setting.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
+        self
+    }
+}
+
 /// A running service, in a process of its own.
 #[derive(Debug)]
 pub struct House {
@@ -27,7 +55,7 @@ pub struct House {
     _output: Lines<BufReader<ChildStdout>>,
     /// Where it listens.
     pub url: String,
-    data: PathBuf,
+    keys: PathBuf,
     /// From the start of the process until it said that it serves, that is, until the whole log was folded.
     pub ready_after: Duration,
 }
@@ -35,10 +63,22 @@ pub struct House {
 impl House {
     /// Starts `qipp serve` on a data directory and waits until it serves.
     pub async fn start(qipp: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::start_as(qipp, data, &Serve::default()).await
+    }
+
+    /// The same, but not as it comes.
+    pub async fn start_as(qipp: &Path, data: &Path, serve: &Serve) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let mut process = Command::new(qipp)
+        let keys = serve.keys_of.as_deref().unwrap_or(data).join("keys");
+        let mut command = Command::new(qipp);
+        if serve.keys_of.is_some() {
+            command.env("QIPP_SERVE__PRINCIPALS", keys.join("principals.toml"));
+        }
+        let mut process = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
+            .args(&serve.words)
+            .envs(serve.settings.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -64,7 +104,7 @@ impl House {
             process,
             _output: output,
             url: url.context("an address")?,
-            data: data.to_owned(),
+            keys,
             ready_after: Duration::ZERO,
         };
         tokio::time::timeout(PATIENCE, house.serving())
@@ -93,9 +133,14 @@ impl House {
         self.process.id().unwrap_or(0)
     }
 
-    /// The key of a local role: `operator`, `collector` or `national`.
+    /// The file with the key of a local role: `operator`, `collector` or `national`.
+    pub fn key_file(&self, role: &str) -> PathBuf {
+        self.keys.join(format!("{role}.key"))
+    }
+
+    /// The key of a local role.
     pub fn key(&self, role: &str) -> anyhow::Result<String> {
-        let file = self.data.join("keys").join(format!("{role}.key"));
+        let file = self.key_file(role);
         let key = std::fs::read_to_string(&file)
             .with_context(|| format!("can't read {}", file.display()))?;
         Ok(key.trim().to_owned())

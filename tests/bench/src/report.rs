@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::results::{Row, Side};
 
 /// Parts in the order of the report, with their headings.
-const PARTS: [(&str, &str); 11] = [
+const PARTS: [(&str, &str); 12] = [
     ("machine", "The machine"),
     ("submit", "Durable submissions"),
     ("fold", "Folding the history"),
@@ -20,6 +20,7 @@ const PARTS: [(&str, &str); 11] = [
     ("start", "Starting with a full log"),
     ("disk", "Disk"),
     ("growth", "Growth"),
+    ("kafka", "Many processes on Kafka"),
     ("run", "How long the parts took"),
 ];
 

@@ -8,7 +8,7 @@ use qipp_bench::parts::RunArgs;
 use qipp_bench::results::{Results, Row};
 
 /// What each part has to say at least.
-const FIGURES: [(&str, &str); 9] = [
+const FIGURES: [(&str, &str); 11] = [
     ("submit", "durable returns"),
     ("fold", "folded"),
     ("rebuild", "peak memory"),
@@ -18,6 +18,8 @@ const FIGURES: [(&str, &str); 9] = [
     ("start", "ready after"),
     ("disk", "all"),
     ("growth", "roll-up, p50"),
+    ("kafka", "ready after"),
+    ("kafka", "durable returns"),
 ];
 
 #[test]

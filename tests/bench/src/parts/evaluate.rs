@@ -10,7 +10,7 @@ use crate::results::Side;
 use crate::say;
 
 /// How long the service may take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Clients that submit.
 const SUBMITTERS: u32 = 4;

@@ -42,7 +42,7 @@ async fn ours(bench: &Bench, nation: Nation) -> anyhow::Result<()> {
     let (_, house) = bench.house_of(nation).await?;
     evaluated(&house, CATCH_UP * 4).await?;
     let target = Target::house(&house)?;
-    for (name, load) in loads(bench, nation) {
+    for (name, load) in loads(bench, nation, &CLIENTS) {
         let case = bench.results.of("submit", &name, Side::Qipp);
         let before = cpu_seconds(house.id());
         let loaded = generate(&target, load).await?;
@@ -65,7 +65,7 @@ async fn theirs(
     let server = crate::postgres::server_process(client).await?;
     let target = Target::postgres(bench);
     let refreshing = crate::postgres::keep_refreshing(bench);
-    for (name, load) in loads(bench, nation) {
+    for (name, load) in loads(bench, nation, &CLIENTS) {
         let case = bench.results.of("submit", &name, Side::Postgresql);
         let before = cpu_seconds(server);
         let loaded = generate(&target, load).await?;
@@ -75,11 +75,11 @@ async fn theirs(
 }
 
 /// One after the other on the same data, each with returns of its own, so that none is a repeat.
-fn loads(bench: &Bench, nation: Nation) -> Vec<(String, Load)> {
+pub fn loads(bench: &Bench, nation: Nation, clients: &[u32]) -> Vec<(String, Load)> {
     let mut first = u64::from(nation.orgs) * u64::from(nation.months);
     let mut loads = Vec::new();
     for mode in [Mode::Unary, Mode::Bulk] {
-        for clients in CLIENTS {
+        for &clients in clients {
             let load = Load {
                 mode,
                 clients,
@@ -161,7 +161,8 @@ pub async fn generate(target: &Target, load: Load) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-fn tell(case: &Case<'_>, loaded: &Loaded, server_seconds: f64) -> anyhow::Result<()> {
+/// What came of a load, and what the server used for it.
+pub fn tell(case: &Case<'_>, loaded: &Loaded, server_seconds: f64) -> anyhow::Result<()> {
     case.more("durable returns", "/s", loaded.rate())?;
     case.percentiles(&loaded.histogram())?;
     case.told("not accepted", "", loaded.refused as f64)?;
