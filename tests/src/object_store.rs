@@ -138,7 +138,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What AWS, MinIO and Ceph say; s3s-fs says of a bucket that is not there that the object is not.
+const NO_BUCKET: &str = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+
 async fn answer(State(front): State<Front>, request: Request) -> Response {
+    if !request.uri().path().starts_with(&format!("/{BUCKET}/")) {
+        return (StatusCode::NOT_FOUND, NO_BUCKET).into_response();
+    }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let second_part = request.method() == Method::PUT && query.contains("partNumber=2&");
     let note = format!("{} {query}", request.method());

@@ -23,6 +23,8 @@ use crate::store::{self, Claim, Store};
 
 /// How long a record may take to arrive that the storage has and this process has not seen.
 const ARRIVAL: Duration = Duration::from_secs(30);
+/// Records that are looked up at a time.
+const AT_ONCE: usize = 16;
 
 /// The state to go on from, and what saves it; nothing does when nothing is to be kept.
 pub(crate) async fn open(
@@ -168,8 +170,15 @@ async fn contradiction(
         let what = "it covers more than the log holds: the log was replaced or cut short";
         return Ok(Some(Damage(what.into())));
     }
-    for anchor in state.anchors.values() {
+    // On Kafka each is a question to a broker: many are asked at a time.
+    let anchors = futures::stream::iter(state.anchors.values());
+    let read = anchors.map(async |anchor| {
         let found = record_at(log, anchor.stamp.lane, anchor.stamp.offset).await?;
+        Ok::<_, ProjectionError>((anchor, found))
+    });
+    let mut read = std::pin::pin!(read.buffered(AT_ONCE));
+    while let Some(read) = read.next().await {
+        let (anchor, found) = read?;
         if found.as_ref().map(Anchor::of) != Some(*anchor) {
             return Ok(Some(Damage(format!(
                 "the log holds another record at lane {:#x} offset {} than the one that was folded: the log was replaced",

@@ -138,6 +138,10 @@ impl Bucket {
             Some("AuthorizationHeaderMalformed" | "PermanentRedirect") => {
                 "name the region of the bucket: region in serve.snapshot.properties, or AWS_REGION"
             }
+            // What a machine of AWS is asked for its role, when nobody has given credentials.
+            None if text.contains("/latest/api/token") => {
+                "give credentials: access_key_id and secret_access_key in serve.snapshot.properties, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; this machine has none"
+            }
             Some("RequestTimeTooSkewed") => "set the clock of this machine",
             _ if matches!(error, Error::PermissionDenied { .. }) => {
                 "let these credentials do s3:GetObject, s3:PutObject and s3:AbortMultipartUpload below the prefix and s3:ListBucket on the bucket, without which one that is missing looks like one that is forbidden"
@@ -223,8 +227,8 @@ fn with_environment(builder: AmazonS3Builder, own: &config::Properties) -> Amazo
         // Other names belong to others who speak to AWS.
         let key = name.starts_with("AWS_").then_some(name)?;
         let key = key.to_ascii_lowercase().parse().ok()?;
-        let is_used = !value.is_empty() && !(has_credentials && is_credential(key));
-        is_used.then_some((key, value))
+        let is_passed_over = value.is_empty() || (has_credentials && is_credential(key));
+        (!is_passed_over).then_some((key, value))
     });
     settings.fold(builder, |builder, (key, value)| {
         builder.with_config(key, value)
