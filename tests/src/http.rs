@@ -26,6 +26,8 @@ impl Http {
     /// A caller with a key, or without.
     #[must_use]
     pub fn new(base: &str, key: Option<&str>) -> Self {
+        // A client wants to know who does TLS, also where nobody speaks it; it need not be told twice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             client: reqwest::Client::new(),
             base: base.to_owned(),

@@ -20,6 +20,7 @@ pub struct Late {
     /// Hears at once.
     is_prompt: bool,
     asked: AtomicU64,
+    read: Arc<AtomicU64>,
     is_away: watch::Sender<bool>,
 }
 
@@ -42,6 +43,7 @@ impl Late {
             heard: watch::Sender::new(log.head()),
             log,
             asked: AtomicU64::new(0),
+            read: Arc::default(),
             is_away: watch::Sender::new(false),
         })
     }
@@ -54,6 +56,11 @@ impl Late {
     /// How many times it was asked where the log really ends.
     pub fn asked(&self) -> u64 {
         self.asked.load(SeqCst)
+    }
+
+    /// How many records were taken from it.
+    pub fn read(&self) -> u64 {
+        self.read.load(SeqCst)
     }
 
     /// From now on, the brokers do not answer, or do again.
@@ -113,9 +120,12 @@ impl EventLog for Late {
     }
 
     fn tail(&self, topic: Topic, partition: u16, from: u64) -> RecordStream {
-        let batches = self.log.tail(topic, partition, from);
+        let read = Arc::clone(&self.read);
+        let batches = self.log.tail(topic, partition, from).inspect(move |batch| {
+            read.fetch_add(batch.as_ref().map_or(0, Vec::len) as u64, SeqCst);
+        });
         if self.is_prompt {
-            return batches;
+            return Box::pin(batches);
         }
         let heard = self.heard.clone();
         let heard_of = move |batch: Result<Vec<Record>, LogError>| {
@@ -139,7 +149,9 @@ impl EventLog for Late {
         from: u64,
         max: usize,
     ) -> Result<Vec<Record>, LogError> {
-        self.log.read(topic, partition, from, max).await
+        let records = self.log.read(topic, partition, from, max).await?;
+        self.read.fetch_add(records.len() as u64, SeqCst);
+        Ok(records)
     }
 
     /// The log belongs to the one who made it.

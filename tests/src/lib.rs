@@ -12,6 +12,7 @@ pub mod facts;
 pub mod harm;
 pub mod http;
 pub mod late;
+pub mod object_store;
 pub mod outage;
 pub mod proxy;
 pub mod real;

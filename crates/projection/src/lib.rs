@@ -55,5 +55,5 @@ pub use follower::{Checkpointed, Follower, FollowerConfig, StoreConfig, View};
 pub use lane::{domain_cut, lane_of, place_of};
 pub use rebuild::{Phase, Rebuild, RebuildError};
 pub use share::{NoShare, Share};
-pub use snapshot::{Directory, Snapshot, Snapshots};
+pub use snapshot::{Directory, Snapshot, Snapshots, checkpoint_name};
 pub use state::{Decoded, Decoder, Parked};

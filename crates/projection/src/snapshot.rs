@@ -61,8 +61,8 @@ pub trait Snapshots: Send + Sync + Debug {
     async fn newest(&self) -> Result<Option<Box<dyn Read + Send>>, String>;
 }
 
-/// A directory in which replicas of one log leave their checkpoints for others: of one machine, on a shared disk, or one that is synchronised with an
-/// object store. It holds one file for each format of checkpoints and for each share of the log, so that replicas which differ in that leave each other alone.
+/// A directory in which replicas of one log leave their checkpoints for others, of one machine or on a shared disk. It holds a file for each
+/// [`checkpoint_name`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     path: PathBuf,
@@ -84,7 +84,7 @@ impl Directory {
         std::fs::create_dir_all(&self.path)?;
         // Several replicas may save at the same time, perhaps of several machines: the last one counts, and all are right.
         let number = RandomState::new().hash_one(0);
-        let name = file_name(snapshot.image.share());
+        let name = checkpoint_name(snapshot.image.share());
         let new = format!("{name}.new-{number:016x}");
         store::write(&self.path, &new, &name, &snapshot.image)
     }
@@ -93,7 +93,7 @@ impl Directory {
 #[async_trait]
 impl Snapshots for Directory {
     async fn newest(&self) -> Result<Option<Box<dyn Read + Send>>, String> {
-        let path = self.path.join(file_name(self.share));
+        let path = self.path.join(checkpoint_name(self.share));
         match tokio::fs::File::open(&path).await {
             Ok(file) => Ok(Some(Box::new(file.into_std().await))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -102,7 +102,10 @@ impl Snapshots for Directory {
     }
 }
 
-fn file_name(share: Share) -> String {
+/// What the checkpoint of a share is called wherever replicas leave theirs: those of another format or another share have another name, and leave each
+/// other alone.
+#[must_use]
+pub fn checkpoint_name(share: Share) -> String {
     match share.is_whole() {
         true => format!("checkpoint.format-{FORMAT}"),
         false => format!(

@@ -20,6 +20,8 @@ pub use layers::Entry;
 pub(crate) use layers::entries;
 pub use log_kind::{Kafka, LogKind, Properties};
 pub use services::{Peers, Service};
+#[cfg(feature = "s3")]
+pub(crate) use snapshot::BUCKETS;
 pub use snapshot::Snapshot;
 
 /// Every default, documented.
@@ -719,6 +721,27 @@ mod tests {
         assert!(
             wrong.contains("serve.kafka.properties") && !wrong.contains("hidden"),
             "{wrong}"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_is_of_a_peer_a_folder_or_a_bucket_and_only_the_last_two_can_be_saved_to() {
+        let load = |snapshot: &str| load(&format!("[serve.snapshot]\n{snapshot}"));
+        let folder = load("from = \"/shared\"\nsave = true\n").unwrap().snapshot;
+        assert!(!folder.is_peer() && !folder.is_bucket());
+        let bucket = "from = \"s3://checkpoints/nation\"\nsave = true\nproperties.endpoint = \"http://minio:9000\"\n";
+        match cfg!(feature = "s3") {
+            true => assert!(load(bucket).unwrap().snapshot.is_bucket()),
+            false => assert!(load(bucket).unwrap_err().contains("--features s3")),
+        }
+        for nowhere in ["", "http://10.0.0.7:8080"] {
+            let wrong = load(&format!("from = \"{nowhere}\"\nsave = true\n")).unwrap_err();
+            assert!(wrong.contains("serve.snapshot.save needs"), "{wrong}");
+        }
+        let table = load("properties = \"x\"\n").unwrap_err();
+        assert!(
+            table.contains("serve.snapshot.properties.region"),
+            "{table}"
         );
     }
 

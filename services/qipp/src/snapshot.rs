@@ -1,5 +1,8 @@
 //! Checkpoints from elsewhere, for a replica that starts with none, and copies of its own for others.
 
+#[cfg(feature = "s3")]
+mod bucket;
+
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,17 +10,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
-use qipp_api::proto::replica::v1::{FetchCheckpointRequest, FetchCheckpointResponse};
-use qipp_projection::{Directory, Follower, Snapshots};
+use futures::{Stream, StreamExt as _};
+use qipp_api::proto::replica::v1::FetchCheckpointRequest;
+use qipp_projection::{Directory, Follower, Snapshot, Snapshots};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tonic::Streaming;
 
+#[cfg(feature = "s3")]
+use self::bucket::Bucket;
 use crate::client::Client;
-use crate::config::ServeConfig;
+use crate::config::{self, ServeConfig};
 use crate::keys;
 
-/// The longest that the other replica may take for its first answer, or for the next piece.
+/// The longest that another replica or a store may take for its first answer, or for the next piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pieces that wait to be read.
 const WAITING: usize = 4;
@@ -31,13 +36,66 @@ pub(crate) fn source(config: &ServeConfig) -> Option<Arc<dyn Snapshots>> {
             key_file: snapshot.key_file.clone(),
         }));
     }
-    folder(config).map(|folder| Arc::new(folder) as Arc<dyn Snapshots>)
+    Shelf::of(config).map(Shelf::source)
 }
 
-fn folder(config: &ServeConfig) -> Option<Directory> {
-    let snapshot = &config.snapshot;
-    let is_folder = !snapshot.from.is_empty() && !snapshot.is_peer();
-    is_folder.then(|| Directory::new(PathBuf::from(&snapshot.from), config.shard))
+/// Can the bucket of a configuration be opened? Asks nobody.
+///
+/// # Errors
+/// What is wrong, without anything that may be secret.
+#[cfg(feature = "s3")]
+pub(crate) fn check_bucket(settings: &config::Snapshot) -> Result<(), String> {
+    let share = qipp_projection::Share::WHOLE;
+    Bucket::new(settings, share).open().map(drop)
+}
+
+/// As the one that is built in.
+#[cfg(not(feature = "s3"))]
+pub(crate) fn check_bucket(_: &config::Snapshot) -> Result<(), String> {
+    Err("serve.snapshot.from is in an object store, and this build has no client of one: build it with `cargo build --release -p qipp --features s3`, or use a folder or http://HOST:PORT of another replica".to_owned())
+}
+
+/// Where replicas leave their checkpoints for each other.
+#[derive(Clone)]
+enum Shelf {
+    Folder(Directory),
+    #[cfg(feature = "s3")]
+    Bucket(Bucket),
+}
+
+impl Shelf {
+    fn of(config: &ServeConfig) -> Option<Self> {
+        let (settings, share) = (&config.snapshot, config.shard);
+        match settings.from.as_str() {
+            "" => None,
+            _ if settings.is_peer() => None,
+            #[cfg(feature = "s3")]
+            _ if settings.is_bucket() => Some(Self::Bucket(Bucket::new(settings, share))),
+            _ if settings.is_bucket() => None,
+            path => Some(Self::Folder(Directory::new(PathBuf::from(path), share))),
+        }
+    }
+
+    fn source(self) -> Arc<dyn Snapshots> {
+        match self {
+            Self::Folder(folder) => Arc::new(folder),
+            #[cfg(feature = "s3")]
+            Self::Bucket(bucket) => Arc::new(bucket),
+        }
+    }
+
+    async fn save(&self, snapshot: Snapshot) -> Result<(), String> {
+        match self {
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                let saved = tokio::task::spawn_blocking(move || folder.save(&snapshot)).await;
+                let saved = saved.unwrap_or_else(|error| Err(io::Error::other(error)));
+                saved.map_err(|error| error.to_string())
+            }
+            #[cfg(feature = "s3")]
+            Self::Bucket(bucket) => bucket.save(snapshot).await,
+        }
+    }
 }
 
 /// Another replica of the same log.
@@ -61,29 +119,37 @@ impl Snapshots for Replica {
         let answer = asked
             .await
             .map_err(|_| format!("{} does not answer", self.address))?;
-        let pieces = answer.map_err(|status| format!("{}: {}", self.address, status.message()))?;
-        let (sender, taken) = mpsc::channel(WAITING);
-        tokio::spawn(take(pieces.into_inner(), sender));
-        Ok(Some(Box::new(Pieces {
-            held: Bytes::new(),
-            taken,
-        })))
+        let answer = answer.map_err(|status| format!("{}: {}", self.address, status.message()))?;
+        let received = answer.into_inner().map(|piece| match piece {
+            Ok(response) => Ok(response.piece),
+            Err(status) => Err(io::Error::other(status.message().to_owned())),
+        });
+        Ok(Some(Box::new(pieces(received))))
+    }
+}
+
+/// Pieces that come in, to be read on a thread that may block.
+fn pieces(received: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static) -> Pieces {
+    let (sender, taken) = mpsc::channel(WAITING);
+    tokio::spawn(take(received, sender));
+    Pieces {
+        held: Bytes::new(),
+        taken,
     }
 }
 
 /// Takes pieces as fast as they are read, until the end, the first failure, or nobody reads any more.
 async fn take(
-    mut pieces: Streaming<FetchCheckpointResponse>,
+    mut received: impl Stream<Item = io::Result<Bytes>> + Unpin,
     sender: mpsc::Sender<io::Result<Bytes>>,
 ) {
     loop {
-        let piece = match tokio::time::timeout(PATIENCE, pieces.message()).await {
-            Ok(Ok(None)) => return,
-            Ok(Ok(Some(response))) => Ok(response.piece),
-            Ok(Err(status)) => Err(io::Error::other(status.message().to_owned())),
+        let piece = match tokio::time::timeout(PATIENCE, received.next()).await {
+            Ok(None) => return,
+            Ok(Some(piece)) => piece,
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the other replica has stopped sending",
+                "no more of it comes",
             )),
         };
         let failed = piece.is_err();
@@ -113,17 +179,14 @@ impl Read for Pieces {
     }
 }
 
-/// Leaves a copy of every checkpoint in the folder, if the configuration asks for it.
+/// Leaves a copy of every checkpoint for others, if the configuration asks for it.
 pub(crate) fn saving(config: &ServeConfig, follower: &Follower) -> Option<JoinHandle<()>> {
-    let folder = folder(config).filter(|_| config.snapshot.save)?;
+    let shelf = Shelf::of(config).filter(|_| config.snapshot.save)?;
     let follower = follower.clone();
     Some(tokio::spawn(async move {
         let mut checkpointed = follower.checkpointed();
         while checkpointed.changed().await.is_ok() {
-            let (folder, snapshot) = (folder.clone(), follower.snapshot());
-            let saved = tokio::task::spawn_blocking(move || folder.save(&snapshot)).await;
-            let saved = saved.unwrap_or_else(|error| Err(io::Error::other(error)));
-            if let Err(error) = saved {
+            if let Err(error) = shelf.save(follower.snapshot()).await {
                 tracing::warn!(%error, "the checkpoint could not be copied for other replicas; the next one is tried again");
             }
         }

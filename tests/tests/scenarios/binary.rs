@@ -36,7 +36,8 @@ pub(crate) fn data(name: &str) -> String {
 
 pub(crate) fn command(data_dir: &Path) -> Command {
     let mut command = Command::new(BINARY);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QIPP_")) {
+    let is_read = |name: &String| name.starts_with("QIPP_") || name.starts_with("AWS_");
+    for name in std::env::vars().map(|(name, _)| name).filter(is_read) {
         command.env_remove(name);
     }
     command

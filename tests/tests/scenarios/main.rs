@@ -12,6 +12,7 @@ mod access_matrix;
 mod acts;
 mod alerts;
 mod binary;
+mod buckets;
 mod contract;
 mod intake;
 mod intake_http;

@@ -13,8 +13,14 @@ use super::{DEFAULTS, Overrides, ServeConfig};
 use crate::environment::{ALMOST_ENTRIES, ENTRIES, PREFIX, names, nearest, variable_of};
 use crate::exit::{Failure, USAGE};
 
-/// Below it stand names that are not ours: any property of librdkafka, with dots in it.
-const PROPERTIES: &str = "serve.kafka.properties";
+/// Below these stand names that are not ours, some with dots in them, and a value that shows how they are written.
+const PROPERTIES: [(&str, &str); 2] = [
+    (
+        "serve.kafka.properties",
+        "\"security.protocol\" = \"sasl_ssl\"",
+    ),
+    ("serve.snapshot.properties", "region = \"eu-west-2\""),
+];
 
 /// One entry of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +83,15 @@ pub(super) fn load(
     // Entry by entry on top of the defaults: one that is unknown or of the wrong type is told and left out, so that all the others are
     // judged too.
     let mut merged = Figment::from(Toml::string(DEFAULTS));
-    let mut properties = BTreeMap::new();
+    let mut properties = PROPERTIES.map(|(table, _)| (table, BTreeMap::new()));
     for (name, (value, source)) in &held {
-        if let Some(property) = property(name) {
-            properties.insert(property, plain(value));
+        if let Some((number, property)) = property(name) {
+            properties[number].1.insert(property, plain(value));
             continue;
         }
-        if name == PROPERTIES {
+        if let Some((_, example)) = PROPERTIES.iter().find(|(table, _)| name == table) {
             faults.push(format!(
-                "{name} ({source}): use a table, as in {name}.\"security.protocol\" = \"sasl_ssl\""
+                "{name} ({source}): use a table, as in {name}.{example}"
             ));
             continue;
         }
@@ -102,8 +108,8 @@ pub(super) fn load(
             }
         }
     }
+    let merged = properties.into_iter().fold(merged, Figment::merge);
     let config: File = merged
-        .merge((PROPERTIES, properties))
         .extract()
         .map_err(|errors| wrong(errors.into_iter().map(|error| error.to_string())))?;
     faults.extend(config.serve.wrong());
@@ -118,12 +124,14 @@ pub(super) fn load(
     Ok((config.serve, held.into_iter().map(entry).collect()))
 }
 
-/// The name of a property of librdkafka, when the entry is one.
-fn property(entry: &str) -> Option<&str> {
-    entry.strip_prefix(PROPERTIES)?.strip_prefix('.')
+/// The name of a property, when the entry is one, and which of [`PROPERTIES`] it stands below.
+fn property(entry: &str) -> Option<(usize, &str)> {
+    let below = |(table, _): &(&str, _)| entry.strip_prefix(table)?.strip_prefix('.');
+    let mut tables = PROPERTIES.iter().enumerate();
+    tables.find_map(|(number, table)| Some((number, below(table)?)))
 }
 
-/// Properties are text to librdkafka, also those that look like numbers.
+/// Properties are text to those who take them, also those that look like numbers.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(_, text) => text.clone(),
@@ -138,7 +146,7 @@ fn written(value: &Value) -> String {
 /// A value as it may be printed.
 fn shown(name: &str, value: &Value) -> String {
     match (name, value) {
-        _ if property(name).is_some_and(is_secret) => format!("\"{MASK}\""),
+        _ if property(name).is_some_and(|(_, name)| is_secret(name)) => format!("\"{MASK}\""),
         ("serve.log", Value::String(_, url)) if url.contains("://") => {
             toml::Value::from(masked_url(url)).to_string()
         }

@@ -97,16 +97,18 @@ pub(crate) fn masked_url(url: &str) -> String {
     format!("{scheme}://{rest}{query}")
 }
 
-/// Is the value of this property of librdkafka nobody's business?
+/// Is the value of this property, of librdkafka or of an object store, nobody's business?
 pub(crate) fn is_secret(property: &str) -> bool {
     let name = property.to_ascii_lowercase();
     name.ends_with("password")
-        || name.ends_with("secret")
+        || name.contains("secret")
         || name.ends_with(".pem")
+        || name.ends_with("token")
+        || name.contains("customer_key")
         || name == "sasl.oauthbearer.config"
 }
 
-/// Properties of librdkafka, passed on as they are.
+/// Properties of a client, of librdkafka or of an object store, passed on as they are.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Properties(pub BTreeMap<String, String>);
@@ -179,6 +181,9 @@ mod tests {
                 "hidden".to_owned(),
             ),
             ("sasl.oauthbearer.config".to_owned(), "hidden".to_owned()),
+            ("aws_secret_access_key".to_owned(), "hidden".to_owned()),
+            ("session_token".to_owned(), "hidden".to_owned()),
+            ("sse_customer_key_base64".to_owned(), "hidden".to_owned()),
             ("client.id".to_owned(), "shown".to_owned()),
         ]));
         let printed = format!("{kind} {kind:?} {properties:?}");
