@@ -606,7 +606,11 @@ async fn the_tool_warns_of_shards_that_are_away_and_http_names_them() {
         let output = command.output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
-        assert_eq!(said.contains("shards 1 "), warns, "{arguments:?}: {said}");
+        assert_eq!(
+            said.contains("organisations of shard 1 "),
+            warns,
+            "{arguments:?}: {said}"
+        );
     }
     let http = Http::new(&gateway.url(), Some(sandbox.key(Who::National)));
     let answer = http.get(&format!("/v1/trees/{TREE}/rollups/nation")).await;
