@@ -11,10 +11,12 @@
 //!
 //! `dates` and `values` are required. `options`, and each of its members, may be absent or null, and then has the value
 //! above (`improvement_direction` is `increase`, `decrease` or `neutral`; `missing_in_trend` is `refuse` or `breaks`). An
-//! absent `profile` means `nhsr_0_2_2`. All other fields are carried through as they are.
+//! absent `profile` means `nhsr_0_2_2`; the others are `mdc_excel_2024` and `mdc_excel_2024_run6`, under which
+//! `screen_outliers` is false and `missing_in_trend` is `breaks` when absent. `n_run` in the options, 6 or 7, chooses between
+//! these two. The profile that drew a chart is written into its record. All other fields are carried through as they are.
 //!
 //! `expected` is what the engine computes: columns with one cell per row, sorted by date, under the names of
-//! NHSRplotthedots, null where R has NA or NaN; then the icons. Where there is no chart it is `{"error": "code: message"}`,
+//! NHSRplotthedots, null where R has NA or NaN; then the icons, null where the profile shows none. Where there is no chart it is `{"error": "code: message"}`,
 //! with the code of [`XmrError::code`].
 //!
 //! *Architecture invariant*: strings in, strings out. No file is opened here.
@@ -28,7 +30,7 @@ mod csv;
 mod record;
 
 pub use csv::xmr_csv;
-pub use record::xmr_json_line;
+pub use record::{xmr_json_line, xmr_json_line_under};
 
 /// Why an input is not a chart record at all, or which line of a CSV text is at fault.
 #[derive(Clone, Debug, PartialEq, Error)]
