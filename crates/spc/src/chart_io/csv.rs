@@ -141,7 +141,7 @@ fn cells(line: usize, content: &str) -> Result<(&str, &str), ChartInputError> {
     }
 }
 
-fn unquoted(cell: &str) -> &str {
+pub(super) fn unquoted(cell: &str) -> &str {
     let cell = cell.trim();
     let inner = cell
         .strip_prefix('"')
