@@ -19,7 +19,9 @@
 //! (2012) JRSS A 175:1 for overdispersion; DerSimonian & Laird (1986) Control Clin Trials 7:177 for `τ²`.
 //!
 //! Domain of validity: the transforms are approximations. With fewer than about ten events on target per group expect more groups
-//! outside than nominal, above all below the limits of SHMI, whose logarithm is skewed; `τ²` wants a dozen groups or more.
+//! outside than nominal, above all below the limits of SHMI, whose logarithm is skewed; `τ²` wants a dozen groups or more. Of groups that differ among themselves more are outside the 99.8 % limits than nominal
+//! even so: about 1 % where the variance between groups is not far above that of chance, and up to 3 % where it is many times that of the largest of
+//! groups that are a hundred times as large as the smallest, because trimming then takes away the large ones (`tests/funnel_null.rs`).
 //!
 //! *Architecture invariant*: a funnel compares levels at one time. It says nothing of change, and decides no alert.
 

@@ -216,7 +216,7 @@ fn with_both_kinds_of_limits_dispersion_decides_and_with_none_nothing_does() {
             unadjusted,
             ..of(Measure::Proportion)
         };
-        let mut counts = vec![(2_000.0, 10_000.0), (4_000.0, 10_000.0)].repeat(10);
+        let mut counts = [(2_000.0, 10_000.0), (4_000.0, 10_000.0)].repeat(10);
         counts.push((5_000.0, 10_000.0));
         draw_in(Mode::Corrected, &counts, &options)
     };
