@@ -4,6 +4,7 @@
 //!
 //! * [`xmr::chart`] draws an XmR (individuals and moving range) chart under a named [`Profile`]: centre, limits,
 //!   special causes, icons.
+//! * [`funnel::funnel`] compares organisations at one time, with limits for overdispersion.
 //! * [`chart_io`] is the pure half of the analyst's verb: a JSON line or a CSV text to a chart record.
 //! * [`mod@baseline`] holds the small functions the alert rules stand on: an organisation's own baseline, its z-score,
 //!   and the transforms that make proportions and rates comparable.
@@ -16,6 +17,7 @@
 pub mod baseline;
 pub mod chart_io;
 mod date;
+pub mod funnel;
 mod mean;
 mod profile;
 pub mod xmr;

@@ -6,8 +6,9 @@
 //! then has a side of the mean and a place within the limits, four run rules mark points, and one label per point is left.
 //! Nothing crosses a segment boundary. The icons speak of the last point only.
 //!
-//! Constants and rules belong to a [`Profile`]; quirks of the only present one are kept on purpose and named in the tests.
-//! The work is linear in the number of points once they are sorted, and the loops do not allocate.
+//! Constants and rules belong to a [`Profile`]; quirks of `nhsr_0_2_2` are kept on purpose and named in the tests.
+//! The work is linear in the number of points once they are sorted, and the loops do not allocate. Who draws many charts
+//! draws them in one [`ChartBuffer`], which allocates nothing once it has held the longest.
 //!
 //! *Architecture invariant*: values that are missing stay missing. A state that cannot be known (is a missing point
 //! beyond the limits?) is `None`, not `false`.
@@ -24,7 +25,7 @@ pub use chart::{
 pub use error::XmrError;
 pub(crate) use error::excerpt;
 
-use crate::profile::Rules;
+use crate::profile::{Rules, Screening};
 
 /// The most points one chart takes: 274 years of days. A longer series is a mistake in the query that made it.
 pub const MAX_POINTS: usize = 100_000;
@@ -46,17 +47,16 @@ pub enum ImprovementDirection {
 
 /// What to do where a missing value leaves it open whether seven points are a trend, because every known step of the
 /// seven goes the same way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MissingInTrend {
-    /// Refuse the chart with [`XmrError::TrendUndecided`], as NHSRplotthedots does. The default, for fidelity.
-    #[default]
+    /// Refuse the chart with [`XmrError::TrendUndecided`], as NHSRplotthedots does.
     Refuse,
     /// A missing value breaks a trend, as it breaks a shift.
     Breaks,
 }
 
 /// How to draw a chart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct XmrOptions {
     /// Which way is better; default [`ImprovementDirection::Increase`].
     pub improvement_direction: ImprovementDirection,
@@ -64,29 +64,29 @@ pub struct XmrOptions {
     pub target: Option<f64>,
     /// Days at which a new segment starts, in any order; a day that is not in the data does nothing. Default none.
     pub rebase: Vec<Date>,
-    /// Take centre and limits of each segment from its first so many rows only (at least 12); default all rows.
+    /// Take centre and limits of each segment from its first so many rows only (at least 12 under `nhsr_0_2_2`, 2 under
+    /// `mdc_excel_2024`); default all rows.
     pub fix_after_n_points: Option<usize>,
-    /// Leave moving ranges of 3.267 × AMR or more out of the AMR, once; default true. The mean keeps every value.
-    pub screen_outliers: bool,
-    /// What a missing value does to a possible trend; default [`MissingInTrend::Refuse`].
-    pub missing_in_trend: MissingInTrend,
+    /// Leave moving ranges of 3.267 × AMR or more out of the AMR, once. The mean keeps every value. Default the profile's:
+    /// true under `nhsr_0_2_2`, and never under `mdc_excel_2024`, which refuses true.
+    pub screen_outliers: Option<bool>,
+    /// What a missing value does to a possible trend. Default the profile's: [`MissingInTrend::Refuse`] under
+    /// `nhsr_0_2_2`, [`MissingInTrend::Breaks`] under `mdc_excel_2024`.
+    pub missing_in_trend: Option<MissingInTrend>,
 }
 
-impl Default for XmrOptions {
-    fn default() -> Self {
+impl XmrOptions {
+    /// These options with the profile's defaults filled in, so that nothing about the chart is left to know.
+    pub fn resolved(&self, profile: Profile) -> Self {
+        let rules = profile.rules();
+        let screens = rules.screening == Screening::UnlessDeclined;
         Self {
-            improvement_direction: ImprovementDirection::default(),
-            target: None,
-            rebase: Vec::new(),
-            fix_after_n_points: None,
-            screen_outliers: true,
-            missing_in_trend: MissingInTrend::default(),
+            screen_outliers: self.screen_outliers.or(Some(screens)),
+            missing_in_trend: self.missing_in_trend.or(Some(rules.missing_in_trend)),
+            ..self.clone()
         }
     }
 }
-
-/// One row of the input: a day and what was measured then.
-type Row = (Date, Option<f64>);
 
 /// Draws the chart of `values[i]` on `dates[i]`, in any order of rows; `None` is a missing value.
 ///
@@ -112,29 +112,72 @@ pub fn chart(
     values: &[Option<f64>],
     options: &XmrOptions,
 ) -> Result<Chart, XmrError> {
-    let rules = profile.rules();
-    check_options(options, &rules)?;
-    let rows = checked_rows(dates, values)?;
-
-    let mut rebase = options.rebase.clone();
-    rebase.sort_unstable();
-    let starts_segment = |row: &Row| rebase.binary_search(&row.0).is_ok();
-
-    let mut points: Vec<Point> = Vec::with_capacity(rows.len());
-    let mut segments: Vec<Segment> = Vec::new();
-    // Groups are counted from 0, and a rebase on the very first row makes the first group number 1.
-    let first_group = usize::from(starts_segment(&rows[0]));
-    for rows in rows.chunk_by(|_, next| !starts_segment(next)) {
-        let (segment, rebase_group) = (segments.len(), first_group + segments.len());
-        let first = points.len();
-        points.extend(rows.iter().map(|row| Point::new(*row, segment)));
-        let own = &mut points[first..];
-        segments.push(draw_segment(own, rebase_group, options, &rules)?);
-    }
-    Ok(Chart::conclude(profile, segments, points, options))
+    let mut buffer = ChartBuffer::default();
+    buffer.draw(profile, dates, values, options)?;
+    Ok(buffer.chart)
 }
 
-fn check_options(options: &XmrOptions, rules: &Rules) -> Result<(), XmrError> {
+/// Memory for one chart, used again for the next: drawing in it allocates only for a chart longer than all before it, for
+/// rows out of order, and for rebases.
+#[derive(Clone, Debug)]
+pub struct ChartBuffer {
+    /// Shown to nobody until it is drawn whole.
+    chart: Chart,
+}
+
+impl Default for ChartBuffer {
+    fn default() -> Self {
+        Self {
+            chart: Chart::empty(),
+        }
+    }
+}
+
+impl ChartBuffer {
+    /// Draws as [`chart`] does, in place of the chart that is here.
+    ///
+    /// # Errors
+    ///
+    /// As [`chart`].
+    pub fn draw(
+        &mut self,
+        profile: Profile,
+        dates: &[Date],
+        values: &[Option<f64>],
+        options: &XmrOptions,
+    ) -> Result<&Chart, XmrError> {
+        let rules = profile.rules();
+        let Chart {
+            segments, points, ..
+        } = &mut self.chart;
+        segments.clear();
+        points.clear();
+        check_options(profile, options, &rules)?;
+        fill_in_order(points, dates, values)?;
+
+        let mut rebase = options.rebase.clone();
+        rebase.sort_unstable();
+        let starts_segment = |point: &Point| rebase.binary_search(&point.date).is_ok();
+        // Groups are counted from 0, and a rebase on the very first row makes the first group number 1.
+        let first_group = usize::from(starts_segment(&points[0]));
+        for own in points.chunk_by_mut(|_, next| !starts_segment(next)) {
+            let segment = segments.len();
+            for point in own.iter_mut() {
+                point.segment = segment;
+            }
+            segments.push(draw_segment(own, first_group + segment, options, &rules)?);
+        }
+        self.chart.conclude(profile, options, &rules);
+        Ok(&self.chart)
+    }
+}
+
+fn check_options(profile: Profile, options: &XmrOptions, rules: &Rules) -> Result<(), XmrError> {
+    if rules.screening == Screening::Never && options.screen_outliers == Some(true) {
+        return Err(XmrError::InvalidOption {
+            problem: format!("{profile} never screens outliers: leave screen_outliers out"),
+        });
+    }
     if let Some(found) = options.fix_after_n_points
         && found < rules.fix_at_least
     {
@@ -151,22 +194,29 @@ fn in_range(value: f64) -> bool {
     value.is_finite() && value.abs() <= MAX_MAGNITUDE
 }
 
-/// The rows sorted by day: at least one, not too many, one per day, every value a usable number.
-fn checked_rows(dates: &[Date], values: &[Option<f64>]) -> Result<Vec<Row>, XmrError> {
+/// The rows as points, sorted by day: at least one, not too many, one per day, every value a usable number.
+fn fill_in_order(
+    points: &mut Vec<Point>,
+    dates: &[Date],
+    values: &[Option<f64>],
+) -> Result<(), XmrError> {
     check_lengths(dates.len(), values.len())?;
-    let mut rows: Vec<Row> = dates.iter().copied().zip(values.iter().copied()).collect();
-    // Stable, so input that is already in order costs one pass.
-    rows.sort_by_key(|row| row.0);
-    for (date, value) in &rows {
-        if let Some(value) = *value
+    let rows = dates.iter().zip(values);
+    points.extend(rows.map(|(date, value)| Point::new(*date, *value)));
+    if !points.is_sorted_by_key(|point| point.date) {
+        points.sort_by_key(|point| point.date);
+    }
+    for point in points.iter() {
+        if let Some(value) = point.value
             && !in_range(value)
         {
-            return Err(XmrError::ValueOutOfRange { date: *date, value });
+            let date = point.date;
+            return Err(XmrError::ValueOutOfRange { date, value });
         }
     }
-    match rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(XmrError::DuplicateDate { date: pair[0].0 }),
-        None => Ok(rows),
+    match points.windows(2).find(|pair| pair[0].date == pair[1].date) {
+        Some(pair) => Err(XmrError::DuplicateDate { date: pair[0].date }),
+        None => Ok(()),
     }
 }
 
@@ -194,20 +244,27 @@ fn draw_segment(
     let fixed = options.fix_after_n_points.unwrap_or(points.len());
     let baseline = fixed.min(points.len());
     let short_series = points.len() < rules.short_below;
+    let judged = rules.judged_from == 0
+        || points.iter().filter(|point| point.value.is_some()).count() >= rules.judged_from;
+    let screen =
+        rules.screening == Screening::UnlessDeclined && options.screen_outliers != Some(false);
     let centre = mean(points[..baseline].iter().filter_map(|point| point.value));
-    let (unscreened, average) =
-        average_moving_range(&mut points[..baseline], options.screen_outliers, rules);
+    let (unscreened, average) = average_moving_range(&mut points[..baseline], screen, rules);
     let limits = Option::zip(centre, average)
+        .filter(|_| judged)
         .map(|(centre, average)| Limits::around(centre, average, rules));
 
     place_points(points, centre, limits.as_ref());
-    let undecided = run_rules::mark_trends(points, rules.trend_points);
-    if let (Some(date), MissingInTrend::Refuse) = (undecided, options.missing_in_trend) {
-        return Err(XmrError::TrendUndecided { date });
+    if judged {
+        let undecided = run_rules::mark_trends(points, rules.run_points);
+        let missing = options.missing_in_trend.unwrap_or(rules.missing_in_trend);
+        if let (Some(date), MissingInTrend::Refuse) = (undecided, missing) {
+            return Err(XmrError::TrendUndecided { date });
+        }
+        run_rules::mark_two_in_three(points, rules.two_in_three);
+        run_rules::mark_shifts(points, rules.run_points);
+        run_rules::label(points, options.improvement_direction, rules.precedence);
     }
-    run_rules::mark_two_in_three(points);
-    run_rules::mark_shifts(points, rules.shift_points);
-    run_rules::label(points, options.improvement_direction);
 
     Ok(Segment {
         rebase_group,
@@ -216,6 +273,7 @@ fn draw_segment(
         average_moving_range_unscreened: unscreened,
         average_moving_range: average,
         short_series,
+        judged,
     })
 }
 

@@ -56,13 +56,16 @@ fn every_golden_record_is_reproduced() {
     let (mut refused, mut points, mut found) = (Vec::new(), 0, Vec::new());
     for line in &lines {
         let golden: Value = serde_json::from_str(line).unwrap();
-        let ours: Value = serde_json::from_str(&xmr_json_line(line).unwrap()).unwrap();
+        let mut ours: Value = serde_json::from_str(&xmr_json_line(line).unwrap()).unwrap();
         let id = golden["id"].as_str().unwrap().to_owned();
         if golden["expected"].get("error").is_some() {
             let message = ours["expected"]["error"].as_str().expect("a refusal");
             refused.push((id, message.split(':').next().unwrap().to_owned()));
         } else {
             points += golden["expected"]["date"].as_array().unwrap().len();
+            // The one thing that is added to a record besides its chart: who drew it.
+            let profile = ours.as_object_mut().unwrap().remove("profile");
+            assert_eq!(profile, Some("nhsr_0_2_2".into()));
             differences(&id, &ours, &golden, &mut found);
         }
     }

@@ -141,7 +141,7 @@ fn cells(line: usize, content: &str) -> Result<(&str, &str), ChartInputError> {
     }
 }
 
-fn unquoted(cell: &str) -> &str {
+pub(super) fn unquoted(cell: &str) -> &str {
     let cell = cell.trim();
     let inner = cell
         .strip_prefix('"')
@@ -274,7 +274,7 @@ mod tests {
             target: Some(4.0),
             rebase: vec![Date::new(2010, 5, 1).unwrap()],
             fix_after_n_points: Some(12),
-            screen_outliers: false,
+            screen_outliers: Some(false),
             ..XmrOptions::default()
         };
         let text = "2010-04-01,4\n2010-05-01,5.5\n2010-06-01,6\n";

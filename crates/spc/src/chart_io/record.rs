@@ -14,28 +14,35 @@ use crate::xmr::{
 };
 use crate::{Date, Profile};
 
-/// Computes the `expected` of one chart record (see [the module](super)) and returns the record with it.
+/// Computes the `expected` of one chart record (see [the module](super)) and returns the record with it, and with the name
+/// of the profile that drew it.
 ///
 /// Everything else of the line is returned byte for byte and in its own order, but for the spaces between fields. An
-/// `expected` in the input is ignored and replaced in its place; without one, it is added at the end. Blanks around the
+/// `expected` in the input is ignored and replaced in its place; what is not there yet is added at the end. Blanks around the
 /// line are dropped. A record that cannot be charted still is a record: its `expected` then holds the error.
 ///
 /// # Errors
 ///
 /// Only if the line is no record: not one line, not a JSON object, a field twice, or `dates` or `values` not an array.
 pub fn xmr_json_line(line: &str) -> Result<String, ChartInputError> {
-    let line = line.trim();
-    if line.contains(['\n', '\r']) {
-        return Err(ChartInputError::SeveralLines);
-    }
-    let mut record: Record =
-        serde_json::from_str(line).map_err(|error| ChartInputError::NotARecord {
-            problem: error.to_string(),
-        })?;
+    xmr_json_line_under(Profile::default(), line)
+}
+
+/// As [`xmr_json_line`], but a record that names no profile is drawn under `unnamed`.
+///
+/// # Errors
+///
+/// As [`xmr_json_line`].
+pub fn xmr_json_line_under(unnamed: Profile, line: &str) -> Result<String, ChartInputError> {
+    let mut record = Record::parse(line)?;
     let dates = record.array("dates")?;
     let values = record.array("values")?;
-    let chart = chart_of(&record, &dates, &values);
+    let chart = chart_of(&record, unnamed, &dates, &values);
+    let drawn_by = chart.as_ref().ok().map(|chart| chart.profile);
     record.set("expected", expected_of(chart));
+    if let Some(profile) = drawn_by {
+        record.set("profile", profile.name());
+    }
     Ok(to_json(&record))
 }
 
@@ -47,21 +54,26 @@ pub(super) fn record_of_chart(
     options: &XmrOptions,
     chart: &Chart,
 ) -> String {
-    let mut record = Record { fields: Vec::new() };
-    record.set("id", id);
+    let mut record = Record::new(id);
     record.set("profile", chart.profile.name());
-    record.set("options", RecordOptions::from(options));
+    record.set("options", RecordOptions::of(chart.profile, options));
     record.set("dates", dates);
     record.set("values", values);
     record.set("expected", Columns::from(chart));
     to_json(&record)
 }
 
-fn chart_of(record: &Record, dates: &[&RawValue], values: &[&RawValue]) -> Result<Chart, XmrError> {
+fn chart_of(
+    record: &Record,
+    unnamed: Profile,
+    dates: &[&RawValue],
+    values: &[&RawValue],
+) -> Result<Chart, XmrError> {
     // Before the entries are looked at: a limit is no limit if it comes after the work.
     xmr::check_lengths(dates.len(), values.len())?;
-    let profile = profile_of(record)?;
-    let options = options_of(record)?;
+    let given = options_of(record)?;
+    let profile = given.profile(profile_of(record, unnamed)?)?;
+    let options = given.parse()?;
     let dates: Vec<Date> = dates
         .iter()
         .copied()
@@ -74,13 +86,13 @@ fn chart_of(record: &Record, dates: &[&RawValue], values: &[&RawValue]) -> Resul
     xmr::chart(profile, &dates, &values, &options)
 }
 
-fn profile_of(record: &Record) -> Result<Profile, XmrError> {
+fn profile_of(record: &Record, unnamed: Profile) -> Result<Profile, XmrError> {
     let Some(raw) = record.get("profile") else {
-        return Ok(Profile::default());
+        return Ok(unnamed);
     };
     let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
     let Some(name) = name else {
-        return Ok(Profile::default());
+        return Ok(unnamed);
     };
     Profile::from_name(&name).ok_or_else(|| {
         let known: Vec<&str> = Profile::ALL.iter().map(|profile| profile.name()).collect();
@@ -88,12 +100,12 @@ fn profile_of(record: &Record) -> Result<Profile, XmrError> {
     })
 }
 
-fn options_of(record: &Record) -> Result<XmrOptions, XmrError> {
+fn options_of(record: &Record) -> Result<RecordOptions, XmrError> {
     let Some(raw) = record.get("options") else {
-        return Ok(XmrOptions::default());
+        return Ok(RecordOptions::default());
     };
     let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    given.unwrap_or_default().parse()
+    Ok(given.unwrap_or_default())
 }
 
 fn invalid_option(problem: impl fmt::Display) -> XmrError {
@@ -129,11 +141,11 @@ fn expected_of(chart: Result<Chart, XmrError>) -> Box<RawValue> {
     }
 }
 
-fn raw(value: impl Serialize) -> Box<RawValue> {
+pub(super) fn raw(value: impl Serialize) -> Box<RawValue> {
     to_raw_value(&value).expect("finite numbers, strings and lists of them are always JSON")
 }
 
-fn to_json(record: &Record) -> String {
+pub(super) fn to_json(record: &Record) -> String {
     serde_json::to_string(record).expect("fields that were JSON are still JSON")
 }
 
@@ -147,6 +159,9 @@ struct RecordOptions {
     fix_after_n_points: Option<usize>,
     screen_outliers: Option<bool>,
     missing_in_trend: Option<Missing>,
+    /// The length of runs, for a profile that has the choice. Never written: the profile's name says it.
+    #[serde(skip_serializing)]
+    n_run: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -165,6 +180,15 @@ enum Missing {
 }
 
 impl RecordOptions {
+    fn profile(&self, named: Profile) -> Result<Profile, XmrError> {
+        let Some(points) = self.n_run else {
+            return Ok(named);
+        };
+        named.with_run_points(points).ok_or_else(|| {
+            invalid_option(format!("{named} has no runs of {points} points (n_run)"))
+        })
+    }
+
     fn parse(self) -> Result<XmrOptions, XmrError> {
         let default = XmrOptions::default();
         let rebase = self.rebase.unwrap_or_default();
@@ -181,18 +205,19 @@ impl RecordOptions {
                 .map(|day| day.parse())
                 .collect::<Result<_, _>>()?,
             fix_after_n_points: self.fix_after_n_points,
-            screen_outliers: self.screen_outliers.unwrap_or(default.screen_outliers),
-            missing_in_trend: match self.missing_in_trend {
-                None => default.missing_in_trend,
-                Some(Missing::Refuse) => MissingInTrend::Refuse,
-                Some(Missing::Breaks) => MissingInTrend::Breaks,
-            },
+            screen_outliers: self.screen_outliers,
+            missing_in_trend: self.missing_in_trend.map(|missing| match missing {
+                Missing::Refuse => MissingInTrend::Refuse,
+                Missing::Breaks => MissingInTrend::Breaks,
+            }),
         })
     }
 }
 
-impl From<&XmrOptions> for RecordOptions {
-    fn from(options: &XmrOptions) -> Self {
+impl RecordOptions {
+    /// Written out in full, with what the profile fills in.
+    fn of(profile: Profile, options: &XmrOptions) -> Self {
+        let options = options.resolved(profile);
         Self {
             improvement_direction: Some(match options.improvement_direction {
                 ImprovementDirection::Increase => Direction::Increase,
@@ -202,28 +227,45 @@ impl From<&XmrOptions> for RecordOptions {
             target: options.target,
             rebase: Some(options.rebase.iter().map(Date::to_string).collect()),
             fix_after_n_points: options.fix_after_n_points,
-            screen_outliers: Some(options.screen_outliers),
-            missing_in_trend: Some(match options.missing_in_trend {
+            screen_outliers: options.screen_outliers,
+            missing_in_trend: options.missing_in_trend.map(|missing| match missing {
                 MissingInTrend::Refuse => Missing::Refuse,
                 MissingInTrend::Breaks => Missing::Breaks,
             }),
+            n_run: None,
         }
     }
 }
 
 /// A JSON object whose fields keep their order and their bytes.
 #[derive(Debug)]
-struct Record {
+pub(super) struct Record {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
 impl Record {
-    fn get(&self, name: &str) -> Option<&RawValue> {
+    pub(super) fn new(id: &str) -> Self {
+        let mut record = Self { fields: Vec::new() };
+        record.set("id", id);
+        record
+    }
+
+    pub(super) fn parse(line: &str) -> Result<Self, ChartInputError> {
+        let line = line.trim();
+        if line.contains(['\n', '\r']) {
+            return Err(ChartInputError::SeveralLines);
+        }
+        serde_json::from_str(line).map_err(|error| ChartInputError::NotARecord {
+            problem: error.to_string(),
+        })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
         let field = self.fields.iter().find(|(key, _)| key == name);
         field.map(|(_, value)| &**value)
     }
 
-    fn array(&self, name: &'static str) -> Result<Vec<&RawValue>, ChartInputError> {
+    pub(super) fn array(&self, name: &'static str) -> Result<Vec<&RawValue>, ChartInputError> {
         let raw = self
             .get(name)
             .ok_or(ChartInputError::MissingField { name })?;
@@ -231,7 +273,7 @@ impl Record {
     }
 
     /// Replaces the field in its place, or adds it at the end.
-    fn set(&mut self, name: &str, value: impl Serialize) {
+    pub(super) fn set(&mut self, name: &str, value: impl Serialize) {
         let value = raw(value);
         match self.fields.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
@@ -313,7 +355,9 @@ mod tests {
             r#"{"note":"é \u0041","zeta":{"b":1, "a":2},"values":[4,0.10],"expected":{"date":["#;
         assert!(out.starts_with(start), "{out}");
         assert!(
-            out.ends_with(r#"},"dates":["2010-04-01","2010-05-01"],"id":7}"#),
+            out.ends_with(
+                r#"},"dates":["2010-04-01","2010-05-01"],"id":7,"profile":"nhsr_0_2_2"}"#
+            ),
             "{out}"
         );
     }

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::{ImprovementDirection, Row, XmrOptions};
-use crate::profile::Rules;
+use super::{ImprovementDirection, XmrOptions};
+use crate::profile::{Rules, TargetOnLimit};
 use crate::{Date, Profile};
 
 /// A drawn XmR chart. Units are those of the values unless said otherwise.
@@ -15,28 +15,38 @@ pub struct Chart {
     pub segments: Vec<Segment>,
     /// One point per input row, in order of date, at least one.
     pub points: Vec<Point>,
-    /// What the last point says.
-    pub variation_icon: VariationIcon,
-    /// How the limits of the last segment lie to the target; `None` without a target or with a neutral direction.
+    /// What the last point says; `None` where the profile shows no icon for so few points.
+    pub variation_icon: Option<VariationIcon>,
+    /// How the limits of the last segment lie to the target; `None` without a target, with a neutral direction, or where the
+    /// profile shows no icon for so few points.
     pub assurance: Option<Assurance>,
 }
 
 impl Chart {
-    pub(super) fn conclude(
-        profile: Profile,
-        segments: Vec<Segment>,
-        points: Vec<Point>,
-        options: &XmrOptions,
-    ) -> Self {
-        let last_point = points.last().expect("rows were checked not to be empty");
-        let last_segment = segments.last().expect("a row makes a segment");
+    /// No chart yet.
+    pub(super) fn empty() -> Self {
         Self {
-            profile,
-            variation_icon: VariationIcon::of(last_point.point_type, options.improvement_direction),
-            assurance: Assurance::of(last_segment, options),
-            segments,
-            points,
+            profile: Profile::default(),
+            segments: Vec::new(),
+            points: Vec::new(),
+            variation_icon: None,
+            assurance: None,
         }
+    }
+
+    /// Draws the icons, and says by what reading.
+    pub(super) fn conclude(&mut self, profile: Profile, options: &XmrOptions, rules: &Rules) {
+        let last_point = self
+            .points
+            .last()
+            .expect("rows were checked not to be empty");
+        let last_segment = self.segments.last().expect("a row makes a segment");
+        let direction = options.improvement_direction;
+        let icon = VariationIcon::of(last_point.point_type, direction);
+        let assurance = Assurance::of(last_segment, options, rules);
+        self.profile = profile;
+        self.variation_icon = last_segment.judged.then_some(icon);
+        self.assurance = assurance.filter(|_| last_segment.judged);
     }
 
     /// The segment a point of this chart belongs to.
@@ -52,7 +62,8 @@ pub struct Segment {
     pub rebase_group: usize,
     /// Arithmetic mean of the baseline; `None` if all its values are missing.
     pub mean: Option<f64>,
-    /// Limits; `None` if there is no average moving range, as for a single point, or a constant series when screened.
+    /// Limits; `None` if there is no average moving range, as for a single point, or a constant series when screened, and
+    /// where the profile gives none for so few points.
     pub limits: Option<Limits>,
     /// Average moving range (AMR) of all moving ranges of the baseline.
     pub average_moving_range_unscreened: Option<f64>,
@@ -60,6 +71,8 @@ pub struct Segment {
     pub average_moving_range: Option<f64>,
     /// Fewer than 13 rows (missing values count): the limits are trial limits.
     pub short_series: bool,
+    /// Whether the profile judges so few points at all. If not, there are no limits, no special causes and no icons.
+    pub judged: bool,
 }
 
 /// Limits around a mean. Not clipped: a proportion may have an upper limit above 1, a count a lower limit below 0.
@@ -109,11 +122,14 @@ pub struct Point {
     pub outside_limits: Option<bool>,
     /// Strictly beyond a near limit, and not outside.
     pub close_to_limits: Option<bool>,
-    /// One of seven points in strict rise or fall, before precedence.
-    pub part_of_trend: bool,
-    /// Close to the limits in a window of three on one side of which two are, before precedence.
+    /// One of seven (by some profiles six) points in strict rise, before precedence.
+    pub rising: bool,
+    /// One of seven (or six) points in strict fall, before precedence. A peak may be both.
+    pub falling: bool,
+    /// One of two that count in a window of three on one side of the mean, before precedence. Which points count is the
+    /// profile's: those close to the limits, or those outside too.
     pub part_of_two_in_three: Option<bool>,
-    /// One of seven points on one side of the mean, before precedence.
+    /// One of seven (or six) points on one side of the mean, before precedence.
     pub part_of_shift: Option<bool>,
     /// The one label left after precedence.
     pub special_cause: SpecialCause,
@@ -122,23 +138,29 @@ pub struct Point {
 }
 
 impl Point {
-    pub(super) fn new((date, value): Row, segment: usize) -> Self {
+    pub(super) fn new(date: Date, value: Option<f64>) -> Self {
         Self {
             date,
             value,
-            segment,
+            segment: 0,
             used_for_limits: false,
             moving_range: None,
             moving_range_screened_out: false,
             side: None,
             outside_limits: None,
             close_to_limits: None,
-            part_of_trend: false,
+            rising: false,
+            falling: false,
             part_of_two_in_three: Some(false),
             part_of_shift: Some(false),
             special_cause: SpecialCause::CommonCause,
             point_type: PointType::CommonCause,
         }
+    }
+
+    /// One of a trend, in either direction, before precedence.
+    pub fn part_of_trend(&self) -> bool {
+        self.rising || self.falling
     }
 }
 
@@ -172,40 +194,45 @@ impl Side {
     }
 }
 
-/// The label of a point. Where several rules fire, the first in this order is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The label of a point, the strongest rule first. Which is left where several fire is the profile's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpecialCause {
     /// Beyond the upper process limit.
     AboveUpperLimit,
     /// Beyond the lower process limit.
     BelowLowerLimit,
-    /// In a strict rise of seven points.
+    /// In a strict rise of seven points (by some profiles six).
     TrendIncreasing,
-    /// In a strict fall of seven points.
+    /// In a strict fall of seven (or six) points.
     TrendDecreasing,
     /// One of two in three near the upper limit.
     TwoInThreeAbove,
     /// One of two in three near the lower limit.
     TwoInThreeBelow,
-    /// In a run of seven above the mean.
+    /// In a run of seven (or six) above the mean.
     ShiftAbove,
-    /// In a run of seven below the mean.
+    /// In a run of seven (or six) below the mean.
     ShiftBelow,
     /// No rule fires.
     CommonCause,
 }
 
 impl SpecialCause {
-    /// The label in the words of NHSRplotthedots.
-    pub fn label(self) -> &'static str {
+    /// The label in the words of NHSRplotthedots, with the length of runs of the profile.
+    pub fn label(self, profile: Profile) -> &'static str {
+        let six = profile.run_points() == 6;
         match self {
             Self::AboveUpperLimit => "Above UCL",
             Self::BelowLowerLimit => "Below LCL",
+            Self::TrendIncreasing if six => "6 Point Trend (Increasing)",
             Self::TrendIncreasing => "7 Point Trend (Increasing)",
+            Self::TrendDecreasing if six => "6 Point Trend (Decreasing)",
             Self::TrendDecreasing => "7 Point Trend (Decreasing)",
             Self::TwoInThreeAbove => "2 in 3 Above CL",
             Self::TwoInThreeBelow => "2 in 3 Below CL",
+            Self::ShiftAbove if six => "6 Points Above CL",
             Self::ShiftAbove => "7 Points Above CL",
+            Self::ShiftBelow if six => "6 Points Below CL",
             Self::ShiftBelow => "7 Points Below CL",
             Self::CommonCause => "Common Cause",
         }
@@ -322,26 +349,34 @@ impl VariationIcon {
 /// Whether the process, left alone, will meet the target. The data themselves are not compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Assurance {
-    /// The target lies strictly beyond the limits on the easy side.
+    /// The target lies beyond the limits on the easy side.
     ConsistentPass,
-    /// The target lies strictly beyond the limits on the hard side.
+    /// The target lies beyond the limits on the hard side.
     ConsistentFail,
-    /// The target lies between the limits or exactly on one, or there are no limits.
+    /// The target lies between the limits, or there are none. Whether one exactly on a limit lies beyond it is the profile's.
     Inconsistent,
 }
 
 impl Assurance {
-    fn of(last: &Segment, options: &XmrOptions) -> Option<Self> {
+    fn of(last: &Segment, options: &XmrOptions, rules: &Rules) -> Option<Self> {
         let target = options.target?;
         let higher_is_better = match options.improvement_direction {
             ImprovementDirection::Increase => true,
             ImprovementDirection::Decrease => false,
             ImprovementDirection::Neutral => return None,
         };
-        Some(match last.limits {
-            Some(limits) if target > limits.upper => Self::consistent(!higher_is_better),
-            Some(limits) if target < limits.lower => Self::consistent(higher_is_better),
-            _ => Self::Inconsistent,
+        let Some(limits) = last.limits else {
+            return Some(Self::Inconsistent);
+        };
+        let on_limit_is_beyond = rules.target_on_limit == TargetOnLimit::Beyond;
+        let above = target > limits.upper || (on_limit_is_beyond && target == limits.upper);
+        let below = target < limits.lower || (on_limit_is_beyond && target == limits.lower);
+        Some(match (above, below) {
+            // Limits of no width, and the target on them: every value meets it.
+            (true, true) => Self::ConsistentPass,
+            (true, false) => Self::consistent(!higher_is_better),
+            (false, true) => Self::consistent(higher_is_better),
+            (false, false) => Self::Inconsistent,
         })
     }
 

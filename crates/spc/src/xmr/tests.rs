@@ -1,4 +1,5 @@
-//! Facts of the profile `nhsr_0_2_2`, one each. The golden vectors prove the whole; these say what is meant.
+//! Facts of the profiles, one each: of `nhsr_0_2_2` unless the name says the workbook. The golden vectors prove the whole; these
+//! say what is meant.
 
 use super::*;
 
@@ -39,7 +40,7 @@ fn trends(chart: &Chart) -> Vec<bool> {
     chart
         .points
         .iter()
-        .map(|point| point.part_of_trend)
+        .map(|point| point.part_of_trend())
         .collect()
 }
 
@@ -48,7 +49,7 @@ fn after_quiet_baseline(tail: &[f64]) -> Chart {
     let quiet = [5.0, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 5.0];
     let options = XmrOptions {
         fix_after_n_points: Some(12),
-        screen_outliers: false,
+        screen_outliers: Some(false),
         ..XmrOptions::default()
     };
     let mut chart = draw_with(&[&quiet, tail].concat(), &options);
@@ -79,7 +80,7 @@ fn a_single_point_has_a_mean_and_no_limits_and_is_common_cause() {
     assert!(chart.segments[0].short_series);
     assert_eq!(chart.points[0].side, Some(Side::On));
     assert_eq!(chart.points[0].outside_limits, None);
-    assert_eq!(chart.variation_icon, VariationIcon::CommonCause);
+    assert_eq!(chart.variation_icon, Some(VariationIcon::CommonCause));
     assert_eq!(chart.assurance, Some(Assurance::Inconsistent));
 }
 
@@ -100,7 +101,7 @@ fn a_constant_series_loses_its_limits_to_screening_and_flags_nothing() {
 fn a_constant_series_without_screening_has_limits_of_no_width_and_is_assured() {
     let options = |target| XmrOptions {
         target: Some(target),
-        screen_outliers: false,
+        screen_outliers: Some(false),
         ..XmrOptions::default()
     };
     let chart = draw_with(&[0.728; 15], &options(1.0));
@@ -240,7 +241,7 @@ fn a_fall_wholly_above_the_mean_is_a_concern_where_higher_is_better() {
     );
     assert_eq!(chart.points[6].special_cause, SpecialCause::TrendDecreasing);
     assert_eq!(chart.points[6].point_type, PointType::Concern);
-    assert_eq!(chart.variation_icon, VariationIcon::ConcernLow);
+    assert_eq!(chart.variation_icon, Some(VariationIcon::ConcernLow));
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn a_missing_value_in_a_possible_trend_refuses_the_chart_unless_told_to_break_it
     assert_eq!(refusal.code(), "trend_undecided");
     assert_eq!(refusal.date(), Some(days(20)[19]), "{refusal}");
     let options = XmrOptions {
-        missing_in_trend: MissingInTrend::Breaks,
+        missing_in_trend: Some(MissingInTrend::Breaks),
         ..XmrOptions::default()
     };
     let chart = draw_gappy(&values, &options).unwrap();
@@ -403,4 +404,141 @@ fn the_largest_values_allowed_have_finite_limits() {
         .collect();
     let limits = draw(&values).segments[0].limits.unwrap();
     assert!(limits.upper.is_finite() && limits.lower.is_finite());
+}
+
+/// The same quiet baseline by the workbook: mean 5, limits 2.58 to 7.42, near limits 3.39 to 6.61.
+fn in_workbook(profile: Profile, tail: &[f64], direction: ImprovementDirection) -> Chart {
+    let quiet = [5.0, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 4.5, 5.5, 5.0];
+    let options = XmrOptions {
+        improvement_direction: direction,
+        fix_after_n_points: Some(12),
+        ..XmrOptions::default()
+    };
+    let values: Vec<_> = quiet.iter().chain(tail).copied().map(Some).collect();
+    let mut chart = chart(profile, &days(values.len()), &values, &options).unwrap();
+    chart.points.drain(..12);
+    chart
+}
+
+#[test]
+fn in_the_workbook_a_point_beyond_the_limits_is_one_of_two_in_three() {
+    let chart = in_workbook(
+        Profile::MdcExcel2024,
+        &[7.0, 9.0, 5.5],
+        ImprovementDirection::Increase,
+    );
+    assert_eq!(
+        causes(&chart),
+        [
+            SpecialCause::TwoInThreeAbove,
+            SpecialCause::AboveUpperLimit,
+            SpecialCause::CommonCause
+        ]
+    );
+}
+
+#[test]
+fn in_the_workbook_improvement_wins_over_a_stronger_rule() {
+    // A rise that is wholly below the mean, of which the first is beyond the lower limit.
+    let tail = [2.0, 2.8, 3.5, 3.8, 4.0, 4.2, 4.4];
+    use ImprovementDirection::{Decrease, Increase, Neutral};
+    let first = |direction| {
+        let chart = in_workbook(Profile::MdcExcel2024, &tail, direction);
+        (chart.points[0].special_cause, chart.points[0].point_type)
+    };
+    let (below, rising) = (SpecialCause::BelowLowerLimit, SpecialCause::TrendIncreasing);
+    assert_eq!(first(Increase), (rising, PointType::Improvement));
+    assert_eq!(first(Decrease), (below, PointType::Improvement));
+    assert_eq!(first(Neutral), (below, PointType::NeutralLow));
+}
+
+#[test]
+fn in_the_workbook_runs_may_be_six_points_and_say_so() {
+    let run = [5.5, 5.2, 5.5, 5.2, 5.5, 5.2];
+    let drawn = |profile| in_workbook(profile, &run, ImprovementDirection::Increase);
+    let (six, seven) = (
+        drawn(Profile::MdcExcel2024Run6),
+        drawn(Profile::MdcExcel2024),
+    );
+    assert_eq!(causes(&six), [SpecialCause::ShiftAbove; 6]);
+    assert_eq!(causes(&seven), [SpecialCause::CommonCause; 6]);
+    let label = |chart: &Chart| SpecialCause::ShiftAbove.label(chart.profile);
+    assert_eq!(
+        (label(&six), label(&seven)),
+        ("6 Points Above CL", "7 Points Above CL")
+    );
+}
+
+#[test]
+fn in_the_workbook_a_target_on_a_limit_is_beyond_it() {
+    let limits = chart(
+        Profile::MdcExcel2024,
+        &days(14),
+        &UP.map(Some),
+        &XmrOptions::default(),
+    );
+    let limits = limits.unwrap().segments[0].limits.unwrap();
+    let assured = |profile, target, improvement_direction| {
+        let options = XmrOptions {
+            target: Some(target),
+            improvement_direction,
+            screen_outliers: Some(false),
+            ..XmrOptions::default()
+        };
+        let chart = chart(profile, &days(14), &UP.map(Some), &options);
+        chart.unwrap().assurance.unwrap()
+    };
+    use ImprovementDirection::{Decrease, Increase};
+    let (excel, nhsr) = (Profile::MdcExcel2024, Profile::Nhsr022);
+    for (target, direction, judged) in [
+        (limits.upper, Increase, Assurance::ConsistentFail),
+        (limits.upper, Decrease, Assurance::ConsistentPass),
+        (limits.lower, Increase, Assurance::ConsistentPass),
+        (limits.lower, Decrease, Assurance::ConsistentFail),
+    ] {
+        assert_eq!(assured(excel, target, direction), judged);
+        assert_eq!(assured(nhsr, target, direction), Assurance::Inconsistent);
+    }
+}
+
+#[test]
+fn in_the_workbook_a_constant_series_on_its_target_passes() {
+    for improvement_direction in [
+        ImprovementDirection::Increase,
+        ImprovementDirection::Decrease,
+    ] {
+        let options = XmrOptions {
+            target: Some(0.728),
+            improvement_direction,
+            ..XmrOptions::default()
+        };
+        let chart = chart(
+            Profile::MdcExcel2024,
+            &days(15),
+            &[Some(0.728); 15],
+            &options,
+        )
+        .unwrap();
+        assert_eq!(chart.assurance, Some(Assurance::ConsistentPass));
+    }
+}
+
+#[test]
+fn the_workbook_screens_nothing_and_refuses_to() {
+    let mut values = UP.map(Some);
+    values[6] = Some(50.0);
+    let options = |screen_outliers| XmrOptions {
+        screen_outliers,
+        ..XmrOptions::default()
+    };
+    let drawn = |screen| chart(Profile::MdcExcel2024, &days(14), &values, &options(screen));
+    let chart = drawn(None).unwrap();
+    assert!(
+        chart
+            .points
+            .iter()
+            .all(|point| !point.moving_range_screened_out)
+    );
+    assert_eq!(drawn(Some(false)), Ok(chart));
+    assert_eq!(drawn(Some(true)).unwrap_err().code(), "invalid_option");
 }

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use flate2::bufread::MultiGzDecoder;
-use qipp_spc::chart_io::{xmr_csv, xmr_json_line};
+use qipp_spc::chart_io::{
+    ChartInputError, funnel_csv, funnel_json_line_in, xmr_csv, xmr_json_line_under,
+};
+use qipp_spc::funnel::{FunnelOptions, Level, Measure, Mode};
 use qipp_spc::xmr::{ImprovementDirection, MissingInTrend, XmrOptions};
 use qipp_spc::{Date, Profile};
 
@@ -33,26 +36,30 @@ pub(crate) struct ChartArgs {
 enum What {
     /// XmR charts (individuals and moving range), as in Making Data Count.
     Xmr(XmrArgs),
+    /// Funnel plots: organisations beside their peers at one time, with limits for overdispersion.
+    Funnel(FunnelArgs),
 }
 
-const HELP: &str = "\
+const XMR_HELP: &str = "\
 Input: chart records, one JSON object a line:
 
   {\"id\": \"x\", \"options\": {\"target\": 4}, \"dates\": [\"2010-04-01\", …], \"values\": [4.5, …]}
 
 `dates` and `values` are required; a missing value is null. `options` may hold improvement_direction, target, rebase, \
-fix_after_n_points, screen_outliers and missing_in_trend.
+fix_after_n_points, screen_outliers and missing_in_trend. `profile` names the exact reading of the method: nhsr_0_2_2 as the R package \
+NHSRplotthedots has it, mdc_excel_2024 as the workbook of Making Data Count is described (unverified), mdc_excel_2024_run6 the same with runs of 6 points.
 
-Output: the same lines, each with its chart as `expected` (what is there under that name is ignored). A record that can't be charted \
+Output: the same lines, each with its chart as `expected` (what is there under that name is ignored) and its profile. A record that can't be charted \
 has {\"error\": \"code: message\"} there. A line that is no record is named on standard error, the others go on, and the exit code is 3.
 
 Examples:
   qipp chart xmr series.jsonl > charts.jsonl
   qipp chart xmr --csv --improvement decrease --target 4 waits.csv
+  qipp chart xmr --profile mdc_excel_2024 series.jsonl
   zcat golden.jsonl.gz | qipp chart xmr | jq -c '[.id, .expected.variation_icon]'";
 
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = XMR_HELP)]
 struct XmrArgs {
     /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
@@ -60,6 +67,9 @@ struct XmrArgs {
     /// The input is one series as CSV, a date and a value a line, with or without the header date,value.
     #[arg(long)]
     csv: bool,
+    /// The exact reading of the method, for a CSV and for records that name none: nhsr_0_2_2, mdc_excel_2024 or mdc_excel_2024_run6.
+    #[arg(long, value_name = "NAME", default_value = "nhsr_0_2_2", value_parser = parse_profile)]
+    profile: Profile,
     #[command(flatten)]
     options: CsvOptions,
 }
@@ -93,18 +103,9 @@ struct CsvOptions {
     /// Let moving ranges that are outliers count for the limits too.
     #[arg(long, requires = "csv")]
     no_screen_outliers: bool,
-    /// What a missing value does to a possible trend.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "HOW",
-        requires = "csv",
-        default_value = "refuse"
-    )]
-    missing_in_trend: MissingArg,
-    /// The exact reading of the method.
-    #[arg(long, value_name = "NAME", requires = "csv", default_value = "nhsr_0_2_2", value_parser = parse_profile)]
-    profile: Profile,
+    /// What a missing value does to a possible trend. Without it, as the profile has it: nhsr_0_2_2 refuses, mdc_excel_2024 breaks.
+    #[arg(long, value_enum, value_name = "HOW", requires = "csv")]
+    missing_in_trend: Option<MissingArg>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -143,22 +144,182 @@ impl CsvOptions {
             target: self.target,
             rebase: self.rebase.clone(),
             fix_after_n_points: self.fix_after,
-            screen_outliers: !self.no_screen_outliers,
-            missing_in_trend: match self.missing_in_trend {
+            screen_outliers: self.no_screen_outliers.then_some(false),
+            missing_in_trend: self.missing_in_trend.map(|missing| match missing {
                 MissingArg::Refuse => MissingInTrend::Refuse,
                 MissingArg::Breaks => MissingInTrend::Breaks,
+            }),
+        }
+    }
+}
+
+const FUNNEL_HELP: &str = "\
+Input: funnel records, one JSON object a line:
+
+  {\"id\": \"x\", \"options\": {\"data_type\": \"PR\"}, \"group\": [\"RWW\", …], \"numerator\": [30, …], \"denominator\": [100, …]}
+
+`group`, `numerator` and `denominator` are required; rows of one group are added up. `options` may hold data_type (PR proportion, RC ratio of counts, \
+SR observed over expected), limit (95, or 99 for 99.8 %), draw_adjusted, draw_unadjusted, sr_method (SHMI or CQC), trim_by, multiplier and \
+shmi_rounding. `mode` is corrected, or compat: as the R package FunnelPlotR 0.6.0 computes, with its defects.
+
+Output: the same lines, each with its funnel as `expected` (what is there under that name is ignored) and its mode. A record that can't be drawn \
+has {\"error\": \"code: message\"} there. A line that is no record is named on standard error, the others go on, and the exit code is 3.
+
+Examples:
+  qipp chart funnel peers.jsonl | jq -c '[.id, .expected.phi, .expected.tau2]'
+  qipp chart funnel --csv --type sr --sr-method cqc deaths.csv
+  zcat golden.jsonl.gz | qipp chart funnel --mode compat";
+
+#[derive(Debug, Args)]
+#[command(after_help = FUNNEL_HELP)]
+struct FunnelArgs {
+    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    file: PathBuf,
+    /// The input is one funnel as CSV, group,numerator,denominator a line, with or without these as header.
+    #[arg(long)]
+    csv: bool,
+    /// Which form of the method, for a CSV and for records that name none: corrected or compat (FunnelPlotR 0.6.0).
+    #[arg(long, value_name = "NAME", default_value = "corrected", value_parser = parse_mode)]
+    mode: Mode,
+    #[command(flatten)]
+    options: FunnelCsvOptions,
+}
+
+/// How to draw the funnel of a CSV; records say it themselves.
+#[derive(Debug, Args)]
+struct FunnelCsvOptions {
+    /// What the ratio is.
+    #[arg(
+        long = "type",
+        value_enum,
+        value_name = "TYPE",
+        requires = "csv",
+        default_value = "pr"
+    )]
+    data_type: TypeArg,
+    /// How observed over expected is transformed and trimmed.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        requires = "csv",
+        default_value = "shmi"
+    )]
+    sr_method: SrMethodArg,
+    /// The limits beyond which a group is an outlier: 95 %, or 99.8 %.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LIMIT",
+        requires = "csv",
+        default_value = "99"
+    )]
+    limit: LimitArg,
+    /// Judge by limits without overdispersion.
+    #[arg(long, requires = "csv")]
+    unadjusted: bool,
+    /// The share that is trimmed at each end before dispersion is estimated, below 0.5.
+    #[arg(long, value_name = "SHARE", requires = "csv", default_value_t = 0.1)]
+    trim_by: f64,
+    /// What limits are multiplied with, as for a rate per 1,000.
+    #[arg(long, value_name = "NUMBER", requires = "csv", default_value_t = 1.0)]
+    multiplier: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TypeArg {
+    /// Proportion: the numerator is part of the denominator.
+    Pr,
+    /// Ratio of two counts.
+    Rc,
+    /// Standardised ratio: observed over expected.
+    Sr,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SrMethodArg {
+    /// Logarithm, truncated.
+    Shmi,
+    /// Square root, winsorised.
+    Cqc,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LimitArg {
+    /// 95 %.
+    #[value(name = "95")]
+    P95,
+    /// 99.8 %.
+    #[value(name = "99")]
+    P998,
+}
+
+fn parse_mode(name: &str) -> Result<Mode, String> {
+    Mode::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.name()).collect();
+        format!("use one of {}", known.join(", "))
+    })
+}
+
+impl FunnelCsvOptions {
+    fn to_funnel(&self) -> FunnelOptions {
+        FunnelOptions {
+            measure: match (self.data_type, self.sr_method) {
+                (TypeArg::Pr, _) => Measure::Proportion,
+                (TypeArg::Rc, _) => Measure::RatioOfCounts,
+                (TypeArg::Sr, SrMethodArg::Shmi) => Measure::StandardisedShmi,
+                (TypeArg::Sr, SrMethodArg::Cqc) => Measure::StandardisedCqc,
             },
+            level: match self.limit {
+                LimitArg::P95 => Level::P95,
+                LimitArg::P998 => Level::P998,
+            },
+            adjusted: !self.unadjusted,
+            unadjusted: self.unadjusted,
+            trim_by: self.trim_by,
+            multiplier: self.multiplier,
+            round_expected: None,
         }
     }
 }
 
 pub(crate) fn run(args: &ChartArgs) -> Outcome {
-    let What::Xmr(args) = &args.what;
-    let input = open(&args.file)?;
-    quietly(if args.csv {
-        chart_csv(args, input)
+    match &args.what {
+        What::Xmr(args) => {
+            let options = args.options.to_xmr();
+            chart(
+                &args.file,
+                args.csv,
+                &|text, id| xmr_csv(args.profile, text, &options, id),
+                &|text| xmr_json_line_under(args.profile, text),
+            )
+        }
+        What::Funnel(args) => {
+            let options = args.options.to_funnel();
+            chart(
+                &args.file,
+                args.csv,
+                &|text, id| funnel_csv(args.mode, text, &options, id),
+                &|text| funnel_json_line_in(args.mode, text),
+            )
+        }
+    }
+}
+
+/// From a CSV text and its id to a record.
+type OfCsv<'a> = &'a dyn Fn(&str, &str) -> Result<String, ChartInputError>;
+
+/// From a record to one with its chart.
+type OfLine<'a> = &'a dyn Fn(&str) -> Result<String, ChartInputError>;
+
+/// One kind of chart, of the CSV or the records in a file.
+fn chart(file: &Path, csv: bool, of_csv: OfCsv<'_>, of_line: OfLine<'_>) -> Outcome {
+    let input = open(file)?;
+    quietly(if csv {
+        chart_csv(file, input, of_csv)
     } else {
-        chart_lines(input, &mut |text| line(text), &mut |text| {
+        chart_lines(input, of_line, &mut |text| line(text), &mut |text| {
             eprintln!("{text}")
         })
     })
@@ -182,12 +343,12 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     })
 }
 
-fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
-    let is_stdin = args.file == Path::new("-");
+fn chart_csv(file: &Path, input: impl BufRead, of_csv: OfCsv<'_>) -> Outcome {
+    let is_stdin = file == Path::new("-");
     let named = if is_stdin {
         "standard input".to_owned()
     } else {
-        args.file.display().to_string()
+        file.display().to_string()
     };
     let refused = |what: String| Failure::new(REFUSED, format!("{named}: {what}"));
     let mut bytes = Vec::new();
@@ -202,15 +363,13 @@ fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| refused("the text is not UTF-8: save it as CSV UTF-8".to_owned()))?;
-    let id = args
-        .file
+    let id = file
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned());
     let id = id
         .filter(|_| !is_stdin)
         .unwrap_or_else(|| "series".to_owned());
-    let record = xmr_csv(args.options.profile, &text, &args.options.to_xmr(), &id)
-        .map_err(|error| refused(error.to_string()))?;
+    let record = of_csv(&text, &id).map_err(|error| refused(error.to_string()))?;
     line(&record)?;
     Ok(exit::OK)
 }
@@ -218,6 +377,7 @@ fn chart_csv(args: &XmrArgs, input: impl BufRead) -> Outcome {
 /// Charts every record; what is no record is reported and left out.
 fn chart_lines(
     mut input: impl BufRead,
+    of_line: OfLine<'_>,
     print: &mut dyn FnMut(&str) -> Result<(), Failure>,
     report: &mut dyn FnMut(&str),
 ) -> Outcome {
@@ -230,7 +390,7 @@ fn chart_lines(
             Line::Text => match std::str::from_utf8(&buffer) {
                 Err(_) => "not UTF-8".to_owned(),
                 Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => match xmr_json_line(text) {
+                Ok(text) => match of_line(text) {
                     Ok(record) => {
                         print(&record)?;
                         continue;
@@ -279,9 +439,12 @@ mod tests {
             records.push(text.to_owned());
             Ok(())
         };
-        let code = chart_lines(input.as_bytes(), &mut print, &mut |text| {
-            faults.push(text.to_owned())
-        })
+        let code = chart_lines(
+            input.as_bytes(),
+            &qipp_spc::chart_io::xmr_json_line,
+            &mut print,
+            &mut |text| faults.push(text.to_owned()),
+        )
         .unwrap();
         (code, records, faults)
     }

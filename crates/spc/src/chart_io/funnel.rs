@@ -1,0 +1,571 @@
+//! Funnel records and CSV.
+//!
+//! A *funnel record* is one JSON object on one line:
+//!
+//! ```json
+//! {"id": "x", "mode": "corrected",
+//!  "options": {"data_type": "PR", "limit": 99, "draw_adjusted": true, "draw_unadjusted": false, "sr_method": "SHMI",
+//!              "trim_by": 0.1, "multiplier": 1, "shmi_rounding": false},
+//!  "group": ["A"], "numerator": [3], "denominator": [10], "expected": {}}
+//! ```
+//!
+//! `group`, `numerator` and `denominator` are required, one entry a row; rows of one group are added up. `options`, and each of its
+//! members, may be absent or null, and then has the value above. `data_type` is `PR` (proportion), `RC` (ratio of counts) or `SR` (standardised
+//! ratio, by the `sr_method` `SHMI` or `CQC`); `limit` is 95 or 99, which stands for 99.8 %. An absent `mode` means `corrected`; the other is
+//! `compat`, under which `shmi_rounding` is true when absent. The mode that drew a funnel is written into its record.
+//!
+//! `expected` is what the engine computes, under the names of the study of FunnelPlotR: columns with one cell per group, sorted by
+//! name. What is infinite is `"inf"` or `"-inf"`, and `z_trimmed` of a group that is left out is null. Where there is no funnel it is
+//! `{"error": "code: message"}`, with the code of [`FunnelError::code`].
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::ChartInputError;
+use super::csv::unquoted;
+use super::record::{Record, raw, to_json};
+use crate::funnel::{
+    self, Funnel, FunnelError, FunnelOptions, Group, Level, Limits, MAX_ROWS, Measure, Mode, Row,
+};
+use crate::xmr::excerpt;
+
+/// Computes the `expected` of one funnel record and returns the record with it, and with the name of the mode that drew it.
+///
+/// Everything else of the line is returned byte for byte and in its own order, as by [`xmr_json_line`](super::xmr_json_line). A record that can't
+/// be drawn still is a record: its `expected` then holds the error.
+///
+/// # Errors
+///
+/// Only if the line is no record: not one line, not a JSON object, a field twice, or one of the three columns absent or not an array.
+pub fn funnel_json_line(line: &str) -> Result<String, ChartInputError> {
+    funnel_json_line_in(Mode::default(), line)
+}
+
+/// As [`funnel_json_line`], but a record that names no mode is drawn in `unnamed`.
+///
+/// # Errors
+///
+/// As [`funnel_json_line`].
+pub fn funnel_json_line_in(unnamed: Mode, line: &str) -> Result<String, ChartInputError> {
+    let mut record = Record::parse(line)?;
+    let columns = [
+        record.array("group")?,
+        record.array("numerator")?,
+        record.array("denominator")?,
+    ];
+    let drawn = funnel_of(&record, unnamed, &columns);
+    let mode = drawn.as_ref().ok().map(|funnel| funnel.mode);
+    record.set("expected", expected_of(drawn));
+    if let Some(mode) = mode {
+        record.set("mode", mode.name());
+    }
+    Ok(to_json(&record))
+}
+
+/// Draws the funnel of a `group,numerator,denominator` CSV text and returns it as a funnel record named `id`.
+///
+/// * The first line is a header if its cells are these three words, in any case; otherwise it is data.
+/// * The last two cells of a line are the numbers, and all before them is the name, so that it may have commas. A name may be in double
+///   quotes, and then has two for one.
+/// * Empty lines are skipped. A byte order mark and Windows line ends are fine.
+///
+/// # Errors
+///
+/// With the number of the line, counted from 1, of the first fault that is in a line.
+pub fn funnel_csv(
+    mode: Mode,
+    text: &str,
+    options: &FunnelOptions,
+    id: &str,
+) -> Result<String, ChartInputError> {
+    let table = Table::parse(text)?;
+    let rows: Vec<Row<'_>> = table.rows().collect();
+    let drawn = funnel::funnel(mode, &rows, options).map_err(|source| {
+        let row = source.row();
+        match row.and_then(|row| table.lines.get(row - 1)) {
+            Some(line) => at_line(*line, source),
+            None => source.into(),
+        }
+    })?;
+    let mut record = Record::new(id);
+    record.set("mode", mode.name());
+    record.set("options", RecordOptions::of(mode, options));
+    record.set("group", &table.groups);
+    record.set("numerator", &table.numerators);
+    record.set("denominator", &table.denominators);
+    record.set("expected", Columns::from(&drawn));
+    Ok(to_json(&record))
+}
+
+fn at_line(line: usize, source: FunnelError) -> ChartInputError {
+    ChartInputError::FunnelAtLine { line, source }
+}
+
+/// Rows in the order of the text, with the line each was on.
+#[derive(Default)]
+struct Table {
+    lines: Vec<usize>,
+    groups: Vec<String>,
+    numerators: Vec<f64>,
+    denominators: Vec<f64>,
+}
+
+impl Table {
+    fn parse(text: &str) -> Result<Self, ChartInputError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut table = Self::default();
+        for (line, content) in (1..).zip(text.lines()) {
+            if content.trim().is_empty() {
+                continue;
+            }
+            let at = |source| at_line(line, source);
+            let mut cells = content.rsplitn(3, ',');
+            let (Some(denominator), Some(numerator), Some(group)) =
+                (cells.next(), cells.next(), cells.next())
+            else {
+                let found = content.split(',').count();
+                return Err(at(FunnelError::WrongCells { found }));
+            };
+            let cells = [unquoted(group), unquoted(numerator), unquoted(denominator)];
+            let is_header = ["group", "numerator", "denominator"]
+                .iter()
+                .zip(cells)
+                .all(|(word, cell)| cell.eq_ignore_ascii_case(word));
+            if line == 1 && is_header {
+                continue;
+            }
+            let row = table.lines.len() + 1;
+            if row > MAX_ROWS {
+                let (found, limit) = (row, MAX_ROWS);
+                return Err(at(FunnelError::TooManyRows { found, limit }));
+            }
+            let [group, numerator, denominator] = cells;
+            table.lines.push(line);
+            table.groups.push(group.replace("\"\"", "\""));
+            table
+                .numerators
+                .push(parse_text(row, numerator).map_err(at)?);
+            table
+                .denominators
+                .push(parse_text(row, denominator).map_err(at)?);
+        }
+        Ok(table)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let numbers = self.numerators.iter().zip(&self.denominators);
+        self.groups
+            .iter()
+            .zip(numbers)
+            .map(|(group, (numerator, denominator))| Row {
+                group,
+                numerator: *numerator,
+                denominator: *denominator,
+            })
+    }
+}
+
+fn parse_text(row: usize, text: &str) -> Result<f64, FunnelError> {
+    // Rust also reads "inf" and "nan" as floats; here they are words.
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| FunnelError::ValueNotNumeric {
+        row,
+        text: format!("{:?}", excerpt(text)),
+    })
+}
+
+fn funnel_of(
+    record: &Record,
+    unnamed: Mode,
+    [groups, numerators, denominators]: &[Vec<&RawValue>; 3],
+) -> Result<Funnel, FunnelError> {
+    // Before the entries are looked at: a limit is no limit if it comes after the work.
+    funnel::check_count(groups.len())?;
+    if numerators.len() != groups.len() || denominators.len() != groups.len() {
+        return Err(FunnelError::LengthsDiffer {
+            groups: groups.len(),
+            numerators: numerators.len(),
+            denominators: denominators.len(),
+        });
+    }
+    let mode = mode_of(record, unnamed)?;
+    let options = options_of(record)?.parse()?;
+    let names: Vec<String> = (1..)
+        .zip(groups)
+        .map(|(row, name)| parse_name(row, name))
+        .collect::<Result<_, _>>()?;
+    let numbers = numerators.iter().zip(denominators);
+    let rows: Vec<Row<'_>> = (1..)
+        .zip(names.iter().zip(numbers))
+        .map(|(row, (group, (numerator, denominator)))| {
+            Ok(Row {
+                group,
+                numerator: parse_number(row, numerator)?,
+                denominator: parse_number(row, denominator)?,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    funnel::funnel(mode, &rows, &options)
+}
+
+fn mode_of(record: &Record, unnamed: Mode) -> Result<Mode, FunnelError> {
+    let Some(raw) = record.get("mode") else {
+        return Ok(unnamed);
+    };
+    let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
+    let Some(name) = name else {
+        return Ok(unnamed);
+    };
+    Mode::from_name(&name).ok_or_else(|| {
+        let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.name()).collect();
+        invalid_option(format!("no mode {name:?}, only {}", known.join(", ")))
+    })
+}
+
+fn options_of(record: &Record) -> Result<RecordOptions, FunnelError> {
+    let Some(raw) = record.get("options") else {
+        return Ok(RecordOptions::default());
+    };
+    let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
+    Ok(given.unwrap_or_default())
+}
+
+fn invalid_option(problem: impl std::fmt::Display) -> FunnelError {
+    FunnelError::InvalidOption {
+        problem: problem.to_string(),
+    }
+}
+
+fn parse_name(row: usize, raw: &RawValue) -> Result<String, FunnelError> {
+    serde_json::from_str(raw.get()).map_err(|_| FunnelError::GroupNotText {
+        row,
+        text: excerpt(raw.get()),
+    })
+}
+
+fn parse_number(row: usize, raw: &RawValue) -> Result<f64, FunnelError> {
+    serde_json::from_str(raw.get()).map_err(|_| FunnelError::ValueNotNumeric {
+        row,
+        text: excerpt(raw.get()),
+    })
+}
+
+/// The options as they stand in a record. An unknown one is refused: it may have been meant to change the funnel.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RecordOptions {
+    data_type: Option<DataType>,
+    limit: Option<f64>,
+    draw_adjusted: Option<bool>,
+    draw_unadjusted: Option<bool>,
+    sr_method: Option<SrMethod>,
+    trim_by: Option<f64>,
+    multiplier: Option<f64>,
+    shmi_rounding: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum DataType {
+    Pr,
+    Rc,
+    Sr,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum SrMethod {
+    Shmi,
+    Cqc,
+}
+
+impl RecordOptions {
+    fn parse(&self) -> Result<FunnelOptions, FunnelError> {
+        let default = FunnelOptions::default();
+        let method = self.sr_method.unwrap_or(SrMethod::Shmi);
+        Ok(FunnelOptions {
+            measure: match (self.data_type, method) {
+                (None, _) => default.measure,
+                (Some(DataType::Pr), _) => Measure::Proportion,
+                (Some(DataType::Rc), _) => Measure::RatioOfCounts,
+                (Some(DataType::Sr), SrMethod::Shmi) => Measure::StandardisedShmi,
+                (Some(DataType::Sr), SrMethod::Cqc) => Measure::StandardisedCqc,
+            },
+            level: match self.limit {
+                None => default.level,
+                Some(95.0) => Level::P95,
+                Some(99.0 | 99.8) => Level::P998,
+                Some(limit) => {
+                    return Err(invalid_option(format!("limit {limit}, only 95 or 99")));
+                }
+            },
+            adjusted: self.draw_adjusted.unwrap_or(default.adjusted),
+            unadjusted: self.draw_unadjusted.unwrap_or(default.unadjusted),
+            trim_by: self.trim_by.unwrap_or(default.trim_by),
+            multiplier: self.multiplier.unwrap_or(default.multiplier),
+            round_expected: self.shmi_rounding,
+        })
+    }
+
+    /// Written out in full, with what the mode fills in.
+    fn of(mode: Mode, options: &FunnelOptions) -> Self {
+        Self {
+            data_type: Some(match options.measure {
+                Measure::Proportion => DataType::Pr,
+                Measure::RatioOfCounts => DataType::Rc,
+                Measure::StandardisedShmi | Measure::StandardisedCqc => DataType::Sr,
+            }),
+            limit: Some(match options.level {
+                Level::P95 => 95.0,
+                Level::P998 => 99.0,
+            }),
+            draw_adjusted: Some(options.adjusted),
+            draw_unadjusted: Some(options.unadjusted),
+            sr_method: Some(match options.measure {
+                Measure::StandardisedCqc => SrMethod::Cqc,
+                _ => SrMethod::Shmi,
+            }),
+            trim_by: Some(options.trim_by),
+            multiplier: Some(options.multiplier),
+            shmi_rounding: Some(options.rounds(mode)),
+        }
+    }
+}
+
+/// A number that may be infinite, which JSON has no number for.
+#[derive(Clone, Copy, Debug)]
+struct Cell(f64);
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == f64::INFINITY {
+            serializer.serialize_str("inf")
+        } else if self.0 == f64::NEG_INFINITY {
+            serializer.serialize_str("-inf")
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+/// A cell for the error, where there is no funnel.
+#[derive(Serialize)]
+struct Refusal {
+    error: String,
+}
+
+fn expected_of(drawn: Result<Funnel, FunnelError>) -> Box<RawValue> {
+    match drawn {
+        Ok(funnel) => raw(Columns::from(&funnel)),
+        Err(error) => raw(Refusal {
+            error: format!("{}: {error}", error.code()),
+        }),
+    }
+}
+
+/// The funnel as columns, in the order of the record.
+#[derive(Debug, Serialize)]
+struct Columns<'a> {
+    target: Cell,
+    target_transformed: Cell,
+    phi: Cell,
+    tau2: Cell,
+    adjusted_used: bool,
+    unadjusted_used: bool,
+    group: Vec<&'a str>,
+    numerator: Vec<Cell>,
+    denominator: Vec<Cell>,
+    ratio: Vec<Cell>,
+    y_transformed: Vec<Cell>,
+    z_unadjusted: Vec<Cell>,
+    trimmed: Vec<bool>,
+    z_trimmed: Vec<Option<Cell>>,
+    lcl95: Vec<Cell>,
+    ucl95: Vec<Cell>,
+    lcl998: Vec<Cell>,
+    ucl998: Vec<Cell>,
+    od_lcl95: Vec<Cell>,
+    od_ucl95: Vec<Cell>,
+    od_lcl998: Vec<Cell>,
+    od_ucl998: Vec<Cell>,
+    outlier: Vec<bool>,
+}
+
+impl<'a> From<&'a Funnel> for Columns<'a> {
+    fn from(funnel: &'a Funnel) -> Self {
+        let groups = &funnel.groups;
+        let column =
+            |cell: fn(&Group) -> f64| groups.iter().map(|group| Cell(cell(group))).collect();
+        let plain = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
+            groups
+                .iter()
+                .map(|group| Cell(limit(&group.limits)))
+                .collect()
+        };
+        let adjusted = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
+            groups
+                .iter()
+                .map(|group| Cell(limit(&group.adjusted)))
+                .collect()
+        };
+        Self {
+            target: Cell(funnel.target),
+            target_transformed: Cell(funnel.target_transformed),
+            phi: Cell(funnel.phi),
+            tau2: Cell(funnel.tau2),
+            adjusted_used: funnel.adjusted_used,
+            unadjusted_used: funnel.unadjusted_used,
+            group: groups.iter().map(|group| group.name.as_str()).collect(),
+            numerator: column(|group| group.numerator),
+            denominator: column(|group| group.denominator),
+            ratio: column(|group| group.ratio),
+            y_transformed: column(|group| group.y),
+            z_unadjusted: column(|group| group.z),
+            trimmed: groups.iter().map(|group| group.trimmed).collect(),
+            z_trimmed: groups
+                .iter()
+                .map(|group| group.z_trimmed.map(Cell))
+                .collect(),
+            lcl95: plain(|limits| limits.lower95),
+            ucl95: plain(|limits| limits.upper95),
+            lcl998: plain(|limits| limits.lower998),
+            ucl998: plain(|limits| limits.upper998),
+            od_lcl95: adjusted(|limits| limits.lower95),
+            od_ucl95: adjusted(|limits| limits.upper95),
+            od_lcl998: adjusted(|limits| limits.lower998),
+            od_ucl998: adjusted(|limits| limits.upper998),
+            outlier: groups.iter().map(|group| group.outlier).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ROWS: &str = r#""group":["B","A","A"],"numerator":[30,12,8],"denominator":[100,60,40]"#;
+
+    fn expected(line: &str) -> Value {
+        let record: Value = serde_json::from_str(&funnel_json_line(line).unwrap()).unwrap();
+        record["expected"].clone()
+    }
+
+    #[test]
+    fn rows_of_a_group_are_added_up_and_groups_are_sorted() {
+        let expected = expected(&format!("{{{ROWS}}}"));
+        assert_eq!(expected["group"], json!(["A", "B"]));
+        assert_eq!(expected["numerator"], json!([20.0, 30.0]));
+        assert_eq!(expected["ratio"], json!([0.2, 0.3]));
+        assert_eq!(expected["target"], 0.25);
+    }
+
+    #[test]
+    fn the_mode_is_printed_and_an_absent_one_is_the_corrected() {
+        let line = format!("{{\"zeta\":  [1 ],{ROWS}}}");
+        let out = funnel_json_line(&line).unwrap();
+        assert!(
+            out.starts_with(r#"{"zeta":[1 ],"group":["B","A","A"],"#),
+            "{out}"
+        );
+        assert!(out.ends_with(r#","mode":"corrected"}"#), "{out}");
+        assert_eq!(funnel_json_line(&out).unwrap(), out);
+        let compat = funnel_json_line_in(Mode::Compat, &line).unwrap();
+        assert!(compat.ends_with(r#","mode":"compat"}"#), "{compat}");
+        assert_eq!(funnel_json_line(&compat).unwrap(), compat);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_drawn_says_why_and_stays_a_record() {
+        let of = |rest: &str| format!("{{{rest}}}");
+        let with = |options: &str| format!("{{{ROWS},\"options\":{options}}}");
+        let one = |numerator: &str, denominator: &str| {
+            of(&format!(
+                r#""group":["A"],"numerator":[{numerator}],"denominator":[{denominator}]"#
+            ))
+        };
+        for (line, code) in [
+            (
+                of(r#""group":[],"numerator":[],"denominator":[]"#),
+                "no_rows",
+            ),
+            (
+                of(r#""group":["A"],"numerator":[],"denominator":[1]"#),
+                "lengths_differ",
+            ),
+            (
+                of(r#""group":[7],"numerator":[1],"denominator":[1]"#),
+                "group_not_text",
+            ),
+            (one("null", "1"), "value_not_numeric"),
+            (one("\"1\"", "1"), "value_not_numeric"),
+            (one("-1", "1"), "count_out_of_range"),
+            (one("1", "1e13"), "count_out_of_range"),
+            (one("0", "0"), "no_denominator"),
+            (one("2", "1"), "more_than_all"),
+            (with(r#"{"trim_by":0.5}"#), "trim_out_of_range"),
+            (with(r#"{"multiplier":0}"#), "multiplier_out_of_range"),
+            (with(r#"{"limit":90}"#), "invalid_option"),
+            (with(r#"{"data_type":"XX"}"#), "invalid_option"),
+            (with(r#"{"limits":95}"#), "invalid_option"),
+            (of(&format!("{ROWS},\"mode\":\"exact\"")), "invalid_option"),
+        ] {
+            let message = expected(&line)["error"]
+                .as_str()
+                .expect("an error")
+                .to_owned();
+            assert_eq!(message.split(": ").next(), Some(code), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_outright() {
+        assert!(matches!(
+            funnel_json_line("[]"),
+            Err(ChartInputError::NotARecord { .. })
+        ));
+        let no_group = r#"{"numerator":[1],"denominator":[2]}"#;
+        assert_eq!(
+            funnel_json_line(no_group),
+            Err(ChartInputError::MissingField { name: "group" })
+        );
+    }
+
+    fn draw(text: &str) -> Result<String, ChartInputError> {
+        funnel_csv(Mode::Corrected, text, &FunnelOptions::default(), "peers")
+    }
+
+    #[test]
+    fn a_spreadsheet_export_becomes_a_record_and_its_own_golden_record() {
+        let text = "\u{feff}Group,Numerator,Denominator\r\n\"LEEDS, \"\"NEW\"\"\",12,60\r\n\r\nB, 30 ,\"100\"\r\n";
+        let record = draw(text).unwrap();
+        let value: Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(value["group"], json!(["LEEDS, \"NEW\"", "B"]));
+        assert_eq!(value["options"]["data_type"], "PR");
+        assert_eq!(value["options"]["shmi_rounding"], false);
+        assert_eq!(value["expected"]["group"], json!(["B", "LEEDS, \"NEW\""]));
+        assert_eq!(funnel_json_line(&record).unwrap(), record);
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_line() {
+        for (bad, code) in [
+            ("B,1", "wrong_cells"),
+            ("B,1,\"1,234\"", "value_not_numeric"),
+            ("B,1,x", "value_not_numeric"),
+            ("B,nan,2", "value_not_numeric"),
+            ("B,-1,2", "count_out_of_range"),
+        ] {
+            let fault = draw(&format!("group,numerator,denominator\n\nA,1,2\n{bad}\n"));
+            let Err(ChartInputError::FunnelAtLine { line, source }) = fault else {
+                panic!("{bad}: {fault:?}")
+            };
+            assert_eq!((line, source.code()), (4, code), "{bad}");
+        }
+        assert_eq!(
+            draw("\n"),
+            Err(ChartInputError::Funnel(FunnelError::NoRows))
+        );
+    }
+}
