@@ -22,6 +22,7 @@ mod mean;
 mod normal;
 mod parameter;
 mod profile;
+pub mod rare;
 pub mod run_length;
 pub mod standard;
 pub mod xmr;

@@ -43,6 +43,14 @@ pub enum ParameterError {
         /// The least number.
         needed: usize,
     },
+    /// Too many values at once.
+    #[error("{found} values are more than the limit of {limit}; split them")]
+    TooManyValues {
+        /// Values given.
+        found: usize,
+        /// The most there may be.
+        limit: usize,
+    },
     /// A baseline that does not vary.
     #[error(
         "the baseline does not vary, so that nothing can be measured against its spread; give sigma, or a longer baseline"
@@ -86,6 +94,7 @@ impl ParameterError {
             Self::Unreachable { .. } => "run_length_unreachable",
             Self::RunLengthTooLong => "run_length_too_long",
             Self::TooFewValues { .. } => "too_few_values",
+            Self::TooManyValues { .. } => "too_many_values",
             Self::NoSpread => "no_spread",
             Self::EntryOutOfDomain { .. } => "entry_out_of_domain",
             Self::LengthsDiffer { .. } => "lengths_differ",
