@@ -18,6 +18,7 @@ pub mod chart_io;
 pub mod cusum;
 mod date;
 pub mod ewma;
+pub mod fdr;
 mod mean;
 mod normal;
 mod parameter;
