@@ -17,16 +17,23 @@
 //! NHSRplotthedots, null where R has NA or NaN; then the icons. Where there is no chart it is `{"error": "code: message"}`,
 //! with the code of [`XmrError::code`].
 //!
+//! CUSUM and EWMA have records of the same shape, with options and columns of their own: [`cusum_json_line`], [`ewma_json_line`].
+//!
 //! *Architecture invariant*: strings in, strings out. No file is opened here.
 
 use thiserror::Error;
 
+use crate::ParameterError;
 use crate::xmr::XmrError;
 
 mod columns;
+mod control;
 mod csv;
 mod record;
 
+pub use control::{
+    CusumOptions, EwmaOptions, ScaleOptions, cusum_csv, cusum_json_line, ewma_csv, ewma_json_line,
+};
 pub use csv::xmr_csv;
 pub use record::xmr_json_line;
 
@@ -86,6 +93,9 @@ pub enum ChartInputError {
     /// A CSV text that cannot be charted, for a reason that is not in one line.
     #[error(transparent)]
     Chart(#[from] XmrError),
+    /// A design or a scale that cannot be used.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
 }
 
 fn joined(faults: &[ChartInputError]) -> String {

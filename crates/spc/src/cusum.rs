@@ -101,6 +101,18 @@ impl CusumDesign {
     }
 }
 
+impl Default for CusumDesign {
+    /// k = ½, h = 5, two-sided, no headstart: one false signal in 465 values, a shift of one standard deviation after 10.4.
+    fn default() -> Self {
+        Self {
+            reference: 0.5,
+            decision: 5.0,
+            headstart: 0.0,
+            sides: Sides::Both,
+        }
+    }
+}
+
 /// The sums after one value, in standard deviations. The sum of a side that is not watched is 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CusumPoint {

@@ -78,6 +78,17 @@ impl EwmaDesign {
     }
 }
 
+impl Default for EwmaDesign {
+    /// λ = 0.2, L = 2.86, fixed limits: one false signal in 371 values, a shift of one standard deviation after 9.8.
+    fn default() -> Self {
+        Self {
+            lambda: 0.2,
+            width: 2.86,
+            limits: EwmaLimits::Fixed,
+        }
+    }
+}
+
 /// The largest L.
 pub const MAX_WIDTH: f64 = 6.0;
 

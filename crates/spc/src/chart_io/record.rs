@@ -96,18 +96,18 @@ fn options_of(record: &Record) -> Result<XmrOptions, XmrError> {
     given.unwrap_or_default().parse()
 }
 
-fn invalid_option(problem: impl fmt::Display) -> XmrError {
+pub(super) fn invalid_option(problem: impl fmt::Display) -> XmrError {
     XmrError::InvalidOption {
         problem: problem.to_string(),
     }
 }
 
-fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
+pub(super) fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
     let text: Option<String> = serde_json::from_str(raw.get()).ok().flatten();
     text.as_deref().unwrap_or(raw.get()).parse()
 }
 
-fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
+pub(super) fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
     serde_json::from_str(raw.get()).map_err(|_| XmrError::ValueNotNumeric {
         row,
         text: excerpt(raw.get()),
@@ -129,11 +129,11 @@ fn expected_of(chart: Result<Chart, XmrError>) -> Box<RawValue> {
     }
 }
 
-fn raw(value: impl Serialize) -> Box<RawValue> {
+pub(super) fn raw(value: impl Serialize) -> Box<RawValue> {
     to_raw_value(&value).expect("finite numbers, strings and lists of them are always JSON")
 }
 
-fn to_json(record: &Record) -> String {
+pub(super) fn to_json(record: &Record) -> String {
     serde_json::to_string(record).expect("fields that were JSON are still JSON")
 }
 
@@ -213,17 +213,33 @@ impl From<&XmrOptions> for RecordOptions {
 
 /// A JSON object whose fields keep their order and their bytes.
 #[derive(Debug)]
-struct Record {
+pub(super) struct Record {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
 impl Record {
-    fn get(&self, name: &str) -> Option<&RawValue> {
+    pub(super) fn new(id: &str) -> Self {
+        let mut record = Self { fields: Vec::new() };
+        record.set("id", id);
+        record
+    }
+
+    pub(super) fn parse(line: &str) -> Result<Self, ChartInputError> {
+        let line = line.trim();
+        if line.contains(['\n', '\r']) {
+            return Err(ChartInputError::SeveralLines);
+        }
+        serde_json::from_str(line).map_err(|error| ChartInputError::NotARecord {
+            problem: error.to_string(),
+        })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
         let field = self.fields.iter().find(|(key, _)| key == name);
         field.map(|(_, value)| &**value)
     }
 
-    fn array(&self, name: &'static str) -> Result<Vec<&RawValue>, ChartInputError> {
+    pub(super) fn array(&self, name: &'static str) -> Result<Vec<&RawValue>, ChartInputError> {
         let raw = self
             .get(name)
             .ok_or(ChartInputError::MissingField { name })?;
@@ -231,7 +247,7 @@ impl Record {
     }
 
     /// Replaces the field in its place, or adds it at the end.
-    fn set(&mut self, name: &str, value: impl Serialize) {
+    pub(super) fn set(&mut self, name: &str, value: impl Serialize) {
         let value = raw(value);
         match self.fields.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
