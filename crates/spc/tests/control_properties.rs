@@ -1,8 +1,11 @@
-//! What must hold of every CUSUM and EWMA chart, whatever the series and the design.
+//! What must hold of every CUSUM and EWMA chart, whatever the series and the design; and that nothing panics.
 
 use proptest::prelude::*;
+use qipp_spc::chart_io;
 use qipp_spc::cusum::{self, CusumDesign, SelfStarting};
 use qipp_spc::ewma::{self, EwmaDesign, EwmaLimits};
+use qipp_spc::fdr;
+use qipp_spc::rare::{self, Basis};
 use qipp_spc::run_length;
 use qipp_spc::standard::{AfterSignal, Sides, Standard};
 
@@ -145,5 +148,77 @@ proptest! {
         let design = CusumDesign::new(f64::from(k) / 4.0, h).unwrap();
         let length = |start: f64| run_length::of_cusum(&design.with_headstart(start * h).unwrap(), shift).unwrap();
         prop_assert!(length(0.5) < length(0.25) && length(0.25) < length(0.0));
+    }
+}
+
+/// Numbers of which many are not what anybody should send.
+fn any_number() -> impl Strategy<Value = f64> {
+    let odd = [
+        f64::NAN,
+        f64::INFINITY,
+        -1.0,
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE,
+        f64::MAX,
+        1e300,
+        0.5,
+    ];
+    prop_oneof![
+        prop::sample::select(odd.to_vec()),
+        prop::num::f64::ANY,
+        -10.0..10.0_f64
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_input_makes_anything_panic(
+        a in any_number(),
+        b in any_number(),
+        c in any_number(),
+        list in prop::collection::vec(any_number(), 0..8),
+        other in prop::collection::vec(any_number(), 0..8),
+        counts in prop::collection::vec(prop::num::u64::ANY, 0..8),
+        first in 0_usize..10,
+        text in "[0-9a-z,.\\-\n\"{}:\\[\\] ]{0,60}",
+    ) {
+        let given: Series = list.iter().copied().map(Some).collect();
+        let mut score = SelfStarting::new();
+        for value in &given {
+            score.update(*value);
+        }
+        if let Ok(standard) = Standard::from_baseline(&given).or_else(|_| Standard::new(a, b)) {
+            cusum::chart(standard, CusumDesign::default(), AfterSignal::Restart, &given);
+            ewma::chart(standard, EwmaDesign::default(), AfterSignal::Restart, &given);
+        }
+        if let Ok(design) = CusumDesign::new(a, b.min(9.0)).and_then(|design| design.with_headstart(c)) {
+            let _ = run_length::of_cusum(&design, c);
+        }
+        if let Ok(design) = EwmaDesign::new(a, b, EwmaLimits::Fixed) {
+            let _ = run_length::of_ewma(&design, c);
+        }
+        for basis in [Basis::Known(a), Basis::First(first)] {
+            let _ = rare::t_chart(&list, basis, b);
+            let _ = rare::t_chart(&list, basis, 0.01);
+            let _ = rare::g_chart(&counts, basis, 0.01);
+            let small: Vec<u64> = counts.iter().map(|count| count % 1_000_000_000_000).collect();
+            let _ = rare::g_chart(&small, basis, 0.01);
+        }
+        let _ = fdr::benjamini_hochberg(&list);
+        let _ = fdr::ada_filter(&list, &other);
+        fdr::largest_set(&list, a);
+        let long: Vec<f64> = list.iter().copied().cycle().take(200).collect();
+        for null in [fdr::Null::Theoretical, fdr::Null::Empirical] {
+            let _ = fdr::local::estimate(&long, null);
+            let finite: Vec<f64> = long.iter().map(|z| if z.is_finite() { z.clamp(-1e6, 1e6) } else { 0.0 }).collect();
+            if let Ok(estimated) = fdr::local::estimate(&finite, null) {
+                prop_assert!(estimated.values.iter().all(|lfdr| (0.0..=1.0).contains(lfdr)));
+            }
+        }
+        let _ = chart_io::cusum_json_line(&text);
+        let _ = chart_io::ewma_json_line(&text);
+        let _ = chart_io::cusum_csv(&text, &chart_io::CusumOptions::default(), &text);
+        let _ = chart_io::ewma_csv(&text, &chart_io::EwmaOptions::default(), &text);
     }
 }
