@@ -23,18 +23,25 @@
 //! the profile, and as options `data_type` (`PR`, `RC` or `SR`), `limit` (95 or 99), `draw_adjusted`, `draw_unadjusted`, `sr_method` (`SHMI` or
 //! `CQC`), `trim_by`, `multiplier` and `shmi_rounding`.
 //!
+//! CUSUM and EWMA have records of the same shape, with options and columns of their own: [`cusum_json_line`], [`ewma_json_line`].
+//!
 //! *Architecture invariant*: strings in, strings out. No file is opened here.
 
 use thiserror::Error;
 
+use crate::ParameterError;
 use crate::funnel::FunnelError;
 use crate::xmr::XmrError;
 
 mod columns;
+mod control;
 mod csv;
 mod funnel;
 mod record;
 
+pub use control::{
+    CusumOptions, EwmaOptions, ScaleOptions, cusum_csv, cusum_json_line, ewma_csv, ewma_json_line,
+};
 pub use csv::xmr_csv;
 pub use funnel::{funnel_csv, funnel_json_line, funnel_json_line_in};
 pub use record::{xmr_json_line, xmr_json_line_under};
@@ -106,6 +113,9 @@ pub enum ChartInputError {
     /// The CSV text of a funnel that cannot be drawn, for a reason that is not in one line.
     #[error(transparent)]
     Funnel(#[from] FunnelError),
+    /// A design or a scale that cannot be used.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
 }
 
 fn joined(faults: &[ChartInputError]) -> String {

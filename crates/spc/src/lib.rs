@@ -16,12 +16,21 @@
 
 pub mod baseline;
 pub mod chart_io;
+pub mod cusum;
 mod date;
+pub mod ewma;
+pub mod fdr;
 pub mod funnel;
 mod mean;
+mod normal;
+mod parameter;
 mod profile;
+pub mod rare;
+pub mod run_length;
+pub mod standard;
 pub mod xmr;
 
 pub use date::Date;
 pub use mean::mean;
+pub use parameter::ParameterError;
 pub use profile::Profile;

@@ -44,13 +44,13 @@ pub fn xmr_csv(
 
 /// Rows in the order of the text, with the line each was on.
 #[derive(Default)]
-struct Series {
+pub(super) struct Series {
     lines: Vec<usize>,
-    dates: Vec<Date>,
-    values: Vec<Option<f64>>,
+    pub(super) dates: Vec<Date>,
+    pub(super) values: Vec<Option<f64>>,
 }
 
-fn parse(text: &str) -> Result<Series, ChartInputError> {
+pub(super) fn parse(text: &str) -> Result<Series, ChartInputError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut series = Series::default();
     let mut faults = Faults::default();

@@ -108,18 +108,18 @@ fn options_of(record: &Record) -> Result<RecordOptions, XmrError> {
     Ok(given.unwrap_or_default())
 }
 
-fn invalid_option(problem: impl fmt::Display) -> XmrError {
+pub(super) fn invalid_option(problem: impl fmt::Display) -> XmrError {
     XmrError::InvalidOption {
         problem: problem.to_string(),
     }
 }
 
-fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
+pub(super) fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
     let text: Option<String> = serde_json::from_str(raw.get()).ok().flatten();
     text.as_deref().unwrap_or(raw.get()).parse()
 }
 
-fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
+pub(super) fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
     serde_json::from_str(raw.get()).map_err(|_| XmrError::ValueNotNumeric {
         row,
         text: excerpt(raw.get()),
