@@ -18,6 +18,7 @@ pub mod chart_io;
 mod date;
 mod mean;
 mod profile;
+pub mod surveillance;
 pub mod xmr;
 
 pub use date::Date;

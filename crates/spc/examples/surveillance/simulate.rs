@@ -1,0 +1,166 @@
+//! The simulated panels on which the surveillance layer is judged (spec: "Evidence").
+
+#[path = "../../src/surveillance/random.rs"]
+mod random;
+use random::Random;
+
+pub const MARKERS: usize = 20;
+pub const DOMAINS: usize = 4;
+pub const SERIES: usize = MARKERS + 1;
+pub const BASELINE: usize = 24;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Onset {
+    /// Month 25 for everybody.
+    Fixed,
+    /// Uniform on months 25 to 37: at least eleven months follow.
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scatter {
+    None,
+    /// Each series of each organisation has its own deviation.
+    Own,
+    /// All series of an organisation deviate alike.
+    Shared,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub rho: (f64, f64),
+    pub slip: f64,
+    pub savings: f64,
+    pub organisations: usize,
+    pub both: usize,
+    pub savings_only: usize,
+    pub quality_only: usize,
+    pub onset: Onset,
+    pub scatter: Scatter,
+    pub months: usize,
+    pub level_sd: f64,
+    pub missing: f64,
+}
+
+impl Scenario {
+    pub fn named(name: &str) -> Scenario {
+        let (name, rho, slip, savings, both) = match name {
+            "A" => ("A", (0.0, 0.6), 1.0, 1.5, 25),
+            "B" => ("B", (0.0, 0.0), 1.0, 1.5, 25),
+            "C" => ("C", (0.3, 0.7), 1.5, 2.0, 25),
+            "E" => ("E", (0.0, 0.6), 2.0, 2.0, 25),
+            "N" => ("N", (0.0, 0.6), 1.0, 1.5, 0),
+            _ => ("NE", (0.0, 0.6), 2.0, 2.0, 0),
+        };
+        Scenario {
+            name, rho, slip, savings, organisations: 500, both, savings_only: 50, quality_only: 50, onset: Onset::Fixed,
+            scatter: Scatter::Own, months: 48, level_sd: 1.0, missing: 0.0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Nothing,
+    Both,
+    Savings,
+    Quality,
+}
+
+pub struct Nation {
+    /// Organisations × series × months; series 0 is savings, marker m is series 1 + m.
+    pub values: Vec<f64>,
+    pub kind: Vec<Kind>,
+    /// Month index of the onset.
+    pub onset: Vec<usize>,
+    pub domain: Vec<usize>,
+}
+
+fn t6(r: &mut Random) -> f64 {
+    let chi2 = -2.0 * (r.uniform() * r.uniform() * r.uniform()).ln();
+    // Variance of a t6 is 6/4.
+    r.normal() / (chi2 / 6.0).sqrt() / 1.5f64.sqrt()
+}
+
+pub fn nation(s: &Scenario, seed: u64) -> Nation {
+    let mut r = Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ 0x51);
+    let n = s.organisations;
+    let t = s.months;
+    let rho: Vec<f64> = (0..SERIES).map(|_| s.rho.0 + (s.rho.1 - s.rho.0) * r.uniform()).collect();
+    // National course of each series: trend, season, and a random walk, common to all.
+    let mut national = vec![0.0; SERIES * t];
+    for j in 0..SERIES {
+        let (trend, phase, mut walk) = (0.05 * r.normal(), r.uniform() * 12.0, 0.0);
+        for m in 0..t {
+            walk += 0.1 * r.normal();
+            national[j * t + m] = trend * m as f64 + ((m as f64 + phase) * std::f64::consts::TAU / 12.0).sin() + walk;
+        }
+    }
+    let mut kind = vec![Kind::Nothing; n];
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        order.swap(i, r.below(i + 1));
+    }
+    for (i, u) in order.iter().enumerate() {
+        kind[*u] = match i {
+            i if i < s.both => Kind::Both,
+            i if i < s.both + s.savings_only => Kind::Savings,
+            i if i < s.both + s.savings_only + s.quality_only => Kind::Quality,
+            _ => Kind::Nothing,
+        };
+    }
+    let mut values = vec![0.0; n * SERIES * t];
+    let mut onset = vec![usize::MAX; n];
+    let mut domain = vec![0; n];
+    for u in 0..n {
+        onset[u] = match s.onset {
+            Onset::Fixed => BASELINE,
+            Onset::Random => BASELINE + r.below(13),
+        };
+        domain[u] = r.below(DOMAINS);
+        let shared = 0.2 * r.normal();
+        let mut own_rho = [0.0; SERIES];
+        let mut sd = [0.0; SERIES];
+        let mut level = [0.0; SERIES];
+        for j in 0..SERIES {
+            let scatter = match s.scatter {
+                Scatter::None => 0.0,
+                Scatter::Own => 0.2 * r.normal(),
+                Scatter::Shared => shared,
+            };
+            own_rho[j] = (rho[j] + scatter).clamp(-0.5, 0.9);
+            sd[j] = (0.2 * r.normal()).exp();
+            level[j] = s.level_sd * r.normal();
+        }
+        let mut x = [0.0; SERIES];
+        for m in 0..t + 20 {
+            let common = t6(&mut r);
+            for j in 0..SERIES {
+                let own = t6(&mut r);
+                // Markers share a factor (correlation 0.2); savings do not.
+                let e = if j == 0 { own } else { 0.2f64.sqrt() * common + 0.8f64.sqrt() * own };
+                x[j] = own_rho[j] * x[j] + (1.0 - own_rho[j] * own_rho[j]).sqrt() * e;
+                // Twenty months are thrown away, so that the first month is stationary.
+                let Some(month) = m.checked_sub(20) else { continue };
+                let ramp = if month < onset[u] { 0.0 } else { ((month - onset[u] + 1) as f64 / 3.0).min(1.0) };
+                let hit = if j == 0 {
+                    if matches!(kind[u], Kind::Both | Kind::Savings) { s.savings } else { 0.0 }
+                } else if (j - 1) / (MARKERS / DOMAINS) == domain[u] && matches!(kind[u], Kind::Both | Kind::Quality) {
+                    s.slip
+                } else {
+                    0.0
+                };
+                values[(u * SERIES + j) * t + month] = level[j] + national[j * t + month] + sd[j] * (x[j] + hit * ramp);
+            }
+        }
+    }
+    if s.missing > 0.0 {
+        for v in &mut values {
+            if r.uniform() < s.missing {
+                *v = f64::NAN;
+            }
+        }
+    }
+    Nation { values, kind, onset, domain }
+}
