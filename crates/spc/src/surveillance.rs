@@ -64,27 +64,21 @@ pub struct Assessment {
 /// Assess at month index `end-1`, with months 0..end known.
 pub fn assess(panel: &Panel, end: usize, options: &Options, seed: u64) -> Assessment {
     let mut scratch = evidence::Scratch::default();
-    let mut weights: Option<Vec<f64>> = None;
-    let mut result = None;
-    for round in 0..2 {
-        let fit = fit::fit(panel, end, options, weights.as_deref());
-        let e: Vec<Option<evidence::Evidence>> = (0..panel.units)
+    let mut fit = fit::fit(panel, end, options);
+    let gather = |fit: &fit::Fit, scratch: &mut evidence::Scratch| -> Vec<Option<evidence::Evidence>> {
+        (0..panel.units)
             .map(|u| {
                 let span = fit.spans[u]?;
                 let at = u * panel.series..(u + 1) * panel.series;
-                Some(evidence::evidence(
-                    Panel::block(&fit.z, u, panel.series, panel.months),
-                    panel.months, span, &fit.own[at], &fit.shared, &panel.design, &mut scratch,
-                ))
+                let z = Panel::block(&fit.z, u, panel.series, panel.months);
+                Some(evidence::evidence(z, panel.months, span, &fit.own[at], &fit.shared, &panel.design, scratch))
             })
-            .collect();
-        if round == 1 {
-            result = Some((fit, e));
-            break;
-        }
-        weights = Some(decide::null_weights(panel, &e));
-    }
-    let (fit, e) = result.expect("two rounds");
-    let calibration = null::calibrate(panel, &fit, options, seed, &mut scratch);
-    decide::decide(&e, &calibration, options)
+            .collect()
+    };
+    let first = gather(&fit, &mut scratch);
+    let weights = decide::null_weights(panel, &first, &decide::mixture(&first));
+    fit::readjust(panel, &mut fit, end, &weights);
+    let e = gather(&fit, &mut scratch);
+    let _ = null::calibrate(panel, &fit, options, seed, &mut scratch);
+    decide::decide(&e, options)
 }

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 struct Score { fdr: f64, months: f64, alerted: f64, falses: f64, any: f64, d3: f64, d6: f64, d11: f64, targets: f64, pool: Vec<(f64,bool,bool)>, target_months: f64, secs: f64, calib: [[f64;3];12],
 }
-fn run(s: &Scenario, seed: u64, start: usize) -> Score {
+fn run(s: &Scenario, seed: u64, start: usize, step: usize, diag: bool) -> Score {
     let n = nation(s, seed);
     let panel = Panel { units: s.organisations, series: SERIES, months: s.months, values: n.values.clone(), starts: vec![], design: Design { savings: 0, domains: (0..DOMAINS).map(|d| (0..5).map(|i| 1 + d*5+i).collect()).collect() } };
     let mut sc = Score::default();
     let mut first: BTreeMap<usize, usize> = BTreeMap::new();
     let t0 = std::time::Instant::now();
-    for end in start+1..=s.months {
+    for end in (start+1..=s.months).step_by(step) {
         let a = assess(&panel, end, &Options::default(), seed*1000 + end as u64);
         let t = end - 1;
+        if diag && (end == 37 || end == 46 || end == 48) { for (k, name) in [(Kind::Nothing,"nothing"),(Kind::Savings,"savings"),(Kind::Quality,"quality"),(Kind::Both,"both")] { for which in 0..3 { let mut v: Vec<f64> = (0..s.organisations).filter(|u| n.kind[*u]==k).filter_map(|u| a.raw[u].map(|r| r[which])).collect(); v.sort_by(f64::total_cmp); let q = |p: f64| v[((v.len()-1) as f64*p) as usize]; println!("end {end} {name:8} L{which}: 5% {:.1} 25% {:.1} 50% {:.1} 75% {:.1} 95% {:.1} 99% {:.1}  E exp {:.2}", q(0.05),q(0.25),q(0.5),q(0.75),q(0.95),q(0.99), v.iter().map(|x| x.exp()).sum::<f64>()/v.len() as f64); } } }
         let truth = |u: usize| n.kind[u]==Kind::Both && t >= n.onset[u];
         for u in 0..s.organisations {
             if truth(u) { sc.target_months += 1.0; }
@@ -35,6 +36,7 @@ fn main() {
     let names = args.get(1).map_or("A,B,C,E,N", |s| s.as_str());
     let seeds: u64 = args.get(2).map_or(4, |s| s.parse().unwrap());
     let flags = args.get(3).map_or("", |s| s.as_str());
+    let step = if flags.contains('3') {3} else {1}; let diag = flags.contains('d');
     for name in names.split(',') {
         let mut s = Scenario::named(name);
         if flags.contains('r') { s.onset = Onset::Random }
@@ -42,7 +44,7 @@ fn main() {
         if flags.contains('s') { s.scatter = Scatter::Shared }
         let mut all: Vec<Score> = Vec::new();
         std::thread::scope(|scope| {
-            let hs: Vec<_> = (0..2).map(|k| { let s = &s; scope.spawn(move || (0..seeds).filter(|i| i%2==k).map(|i| run(s, 90000+i, 24)).collect::<Vec<_>>()) }).collect();
+            let hs: Vec<_> = (0..2).map(|k| { let s = &s; scope.spawn(move || (0..seeds).filter(|i| i%2==k).map(|i| run(s, 90000+i, 24, step, diag)).collect::<Vec<_>>()) }).collect();
             for h in hs { all.extend(h.join().unwrap()); }
         });
         let sum = |f: fn(&Score)->f64| all.iter().map(f).sum::<f64>();

@@ -5,21 +5,23 @@ use super::fit::{Own, Shared, Span, Step, level_of, score, whiten};
 use super::Design;
 
 /// Sizes of a shift, in marginal standard deviations, and their prior weights.
-pub(crate) const SIZES: [(f64, f64); 4] = [(0.6, 0.25), (1.0, 0.25), (1.6, 0.25), (2.4, 0.25)];
+pub(crate) const SIZES: [f64; 4] = [0.6, 1.0, 1.6, 2.4];
+pub(crate) const K: usize = SIZES.len();
+/// Likelihood ratios of one onset, a size each.
+pub(crate) type Ratios = [f64; K];
 /// Months until a shift is there in full, equally likely.
 pub(crate) const RAMPS: [f64; 2] = [1.0, 4.0];
 const RHO_GRID: usize = 7;
 
+/// Likelihood ratios against nothing having moved, by onset (months of monitoring, `base` the first) and size.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
-    /// Log likelihood ratios against nothing having moved: savings, quality, both.
-    pub(crate) savings: f64,
-    pub(crate) quality: f64,
-    pub(crate) both: f64,
-    /// Per domain.
-    pub(crate) domains: Vec<f64>,
-    /// Most probable onset of quality, as (domain, onset in monitored months).
-    pub(crate) onset: (usize, usize),
+    pub(crate) base: usize,
+    pub(crate) savings: Vec<Ratios>,
+    /// Mean over domains: one of them slipped, and each is as likely.
+    pub(crate) quality: Vec<Ratios>,
+    /// Domains × onsets.
+    pub(crate) domains: Vec<Ratios>,
 }
 
 #[derive(Debug, Default)]
@@ -35,13 +37,18 @@ pub(crate) struct Scratch {
     h: Vec<f64>,
     precision: Vec<f64>,
     partial: Vec<usize>,
-    lambda_s: Vec<f64>,
-    lambda_q: Vec<f64>,
+    tail: Vec<f64>,
+    pairs: Vec<f64>,
 }
 
 /// Response of a level at month `k` (from the start of monitoring) to a shift that begins in month `onset`.
 fn response(k: usize, onset: usize, ramp: f64) -> f64 {
     if k < onset { 0.0 } else { (((k - onset + 1) as f64) / ramp).min(1.0) }
+}
+
+/// Response in the month observed before, which may lie in the baseline (`None`, or the first month: `usize::MAX`).
+fn before(k: Option<usize>, onset: usize, ramp: f64) -> f64 {
+    k.filter(|k| *k < usize::MAX / 2).map_or(0.0, |k| response(k, onset, ramp))
 }
 
 /// `z` is the unit's block (series-major, each `months` long).
@@ -50,55 +57,31 @@ pub(crate) fn evidence(
 ) -> Evidence {
     let n = span.monitored();
     let domains = design.domains.len();
-    x.lambda_s.clear();
-    x.lambda_s.resize(n, 1.0);
-    x.lambda_q.clear();
-    x.lambda_q.resize(n * domains, 1.0);
-    savings(z, months, span, own[design.savings], shared, design.savings, x);
-    quality(z, months, span, own, shared, design, x);
-    let mut out = Evidence { savings: 0.0, quality: 0.0, both: 0.0, domains: vec![0.0; domains], onset: (0, 0) };
-    let prior = 1.0 / n as f64;
-    let mut both = 0.0;
-    let mut quality = 0.0;
-    let savings: f64 = x.lambda_s.iter().sum::<f64>() * prior;
-    let mut best = 0.0;
-    for d in 0..domains {
-        let l = &x.lambda_q[d * n..(d + 1) * n];
-        let mean = l.iter().sum::<f64>() * prior;
-        out.domains[d] = mean.ln();
-        quality += mean / domains as f64;
-        for (onset, value) in l.iter().enumerate() {
-            if *value > best {
-                best = *value;
-                out.onset = (d, onset);
-            }
+    let mut out = Evidence {
+        base: span.base,
+        savings: vec![[1.0; K]; n],
+        quality: vec![[0.0; K]; n],
+        domains: vec![[1.0; K]; n * domains],
+    };
+    savings(z, months, span, own[design.savings], shared, design.savings, x, &mut out.savings);
+    quality(z, months, span, own, shared, design, x, &mut out.domains);
+    for (at, ratios) in out.domains.iter().enumerate() {
+        for (sum, ratio) in out.quality[at % n].iter_mut().zip(ratios) {
+            *sum += ratio / domains as f64;
         }
     }
-    // Quality begins about when savings do, or a few months later: half the prior; any time: the other half.
-    for s in 0..n {
-        let (mut near, mut weight) = (0.0, 0.0);
-        for q in s.saturating_sub(2)..n.min(s + 8) {
-            let lag = q as f64 - s as f64;
-            let w = (-(lag - 0.5).abs() / 2.5).exp();
-            let l: f64 = (0..domains).map(|d| x.lambda_q[d * n + q]).sum::<f64>() / domains as f64;
-            near += w * l;
-            weight += w;
-        }
-        both += prior * x.lambda_s[s] * (0.5 * near / weight + 0.5 * quality);
-    }
-    out.savings = savings.ln();
-    out.quality = quality.ln();
-    out.both = both.ln();
     out
 }
 
-/// Likelihood ratio of a shift from its score and information, averaged over sizes; capped far beyond any decision.
-fn over_sizes(a: f64, b: f64) -> f64 {
-    SIZES.iter().map(|(d, w)| w * (d * a - 0.5 * d * d * b).min(60.0).exp()).sum()
+/// Adds the likelihood ratios of a shift from its score and information, by size; capped far beyond any decision.
+fn add_ratios(a: f64, b: f64, weight: f64, to: &mut Ratios) {
+    for (size, to) in SIZES.iter().zip(to) {
+        *to += weight * (size * a - 0.5 * size * size * b).min(60.0).exp();
+    }
 }
 
 /// One series; the autocorrelation is integrated over its posterior under "nothing moved".
-fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: usize, x: &mut Scratch) {
+fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ratios]) {
     if !own.usable() {
         return;
     }
@@ -106,12 +89,12 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
     let z = &z[s * months + span.start..s * months + span.end];
     let baseline = span.baseline();
     let series = &shared.series[s];
-    let spread = series.rho_var.sqrt();
+    let spread = own.rho_spread;
     let grid = if spread < 0.03 { 1 } else { RHO_GRID };
     let sd_hat = own.marginal_sd();
     let (nu, info) = (shared.nu, shared.information);
     let mut logs = [f64::NEG_INFINITY; RHO_GRID];
-    let mut ratios = vec![0.0; grid * n];
+    let mut ratios = vec![[0.0; K]; grid * n];
     for g in 0..grid {
         let offset = if grid == 1 { 0.0 } else { -2.1 + 4.2 * g as f64 / (grid - 1) as f64 };
         let rho = if grid == 1 { own.rho } else { own.rho_centre + offset * spread };
@@ -142,37 +125,54 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
         logs[g] = log;
         let unit = sd_hat / sd;
         let first = x.steps.iter().position(|step| step.month >= baseline).unwrap_or(x.steps.len());
+        let steps = &x.steps[first..];
+        let m = steps.len();
+        // Sums from a step to the end: a shift that is there in full acts like a level.
+        x.tail.clear();
+        x.tail.resize((m + 1) * 2, 0.0);
+        for i in (0..m).rev() {
+            let o = info.sqrt() * steps[i].o;
+            x.tail[2 * i] = x.tail[2 * i + 2] + o * score(steps[i].e, nu, info);
+            x.tail[2 * i + 1] = x.tail[2 * i + 3] + o * o;
+        }
         for ramp in RAMPS {
             for onset in 0..n {
                 let (mut a, mut b, mut ho) = (0.0, 0.0, 0.0);
-                for step in &x.steps[first..] {
+                for (i, step) in steps.iter().enumerate() {
                     let k = step.month - baseline;
                     if k < onset {
                         continue;
                     }
-                    let before =
-                        if step.previous == usize::MAX || step.previous < baseline { 0.0 } else { response(step.previous - baseline, onset, ramp) };
-                    let h = info.sqrt() * unit * (response(k, onset, ramp) - step.carry * before) * step.scale;
+                    let before = before(step.previous.checked_sub(baseline), onset, ramp);
+                    if before >= 1.0 {
+                        a += x.tail[2 * i];
+                        b += x.tail[2 * i + 1];
+                        ho += x.tail[2 * i + 1];
+                        break;
+                    }
+                    let h = info.sqrt() * (response(k, onset, ramp) - step.carry * before) * step.scale;
                     a += h * score(step.e, nu, info);
                     b += h * h;
                     ho += h * info.sqrt() * step.o;
                 }
                 a -= factor * ho * ou;
                 b -= factor * ho * ho;
-                ratios[g * n + onset] += over_sizes(a, b) / RAMPS.len() as f64;
+                add_ratios(unit * a, unit * unit * b, 1.0 / RAMPS.len() as f64, &mut ratios[g * n + onset]);
             }
         }
     }
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logs[..grid].iter().map(|l| (l - top).exp()).collect();
     let total: f64 = weights.iter().sum();
-    for onset in 0..n {
-        x.lambda_s[onset] = (0..grid).map(|g| weights[g] * ratios[g * n + onset]).sum::<f64>() / total;
+    for (onset, out) in out.iter_mut().enumerate() {
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = (0..grid).map(|g| weights[g] * ratios[g * n + onset][k]).sum::<f64>() / total;
+        }
     }
 }
 
 /// All markers at once: what the markers of other domains did is taken off what a domain's markers did.
-fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, design: &Design, x: &mut Scratch) {
+fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, design: &Design, x: &mut Scratch, out: &mut [Ratios]) {
     let n = span.monitored();
     let markers = design.markers();
     let p = markers.len();
@@ -246,52 +246,87 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
             x.g[i * n + k] = if x.u[i * n + k].is_nan() { 0.0 } else { sum };
         }
     }
+    let longest_gap = (0..p * n)
+        .filter(|at| x.back[*at] != usize::MAX)
+        .map(|at| at % n - x.back[at])
+        .max()
+        .unwrap_or(1);
     let mut first = 0;
     for (d, domain) in design.domains.iter().enumerate() {
         let size = domain.len();
         let rows = first..first + size;
         first += size;
+        // Sums from month k to the end of o g per marker, and of o_i C_ij o_j and o_i o_i per pair.
+        x.tail.clear();
+        x.tail.resize((n + 1) * 2 * size, 0.0);
+        x.pairs.clear();
+        x.pairs.resize((n + 1) * size * size, 0.0);
+        for k in (0..n).rev() {
+            let c = &x.precision[x.partial[k]..];
+            for (r, i) in rows.clone().enumerate() {
+                let o = x.o[i * n + k];
+                let known = !o.is_nan();
+                let at = (k * size + r) * 2;
+                let next = at + 2 * size;
+                x.tail[at] = x.tail[next] + if known { o * x.g[i * n + k] } else { 0.0 };
+                x.tail[at + 1] = x.tail[next + 1] + if known { o * o } else { 0.0 };
+                for (q, j) in rows.clone().enumerate() {
+                    let other = x.o[j * n + k];
+                    let at = (k * size + r) * size + q;
+                    x.pairs[at] = x.pairs[at + size * size]
+                        + if known && !other.is_nan() { c[i * p + j] * o * other } else { 0.0 };
+                }
+            }
+        }
         for ramp in RAMPS {
             for onset in 0..n {
+                // Beyond the zone the shift is there in full, and acts like a level.
+                let zone = (onset + ramp as usize + longest_gap - 1).min(n);
+                let width = zone - onset;
                 x.h.clear();
-                x.h.resize(size * n, 0.0);
+                x.h.resize(size * (width + 2), 0.0);
                 let mut a = 0.0;
                 for (r, m) in rows.clone().enumerate() {
-                    let h = &mut x.h[r * n..(r + 1) * n];
-                    let mut ho = 0.0;
-                    for k in onset..n {
+                    let tail = (zone * size + r) * 2;
+                    let mut ho = x.tail[tail + 1];
+                    a += x.tail[tail];
+                    for k in onset..zone {
                         let at = m * n + k;
                         if x.u[at].is_nan() {
                             continue;
                         }
-                        let before = if x.back[at] == usize::MAX { 0.0 } else { response(x.back[at], onset, ramp) };
-                        h[k] = (response(k, onset, ramp) - x.carry[at] * before) * x.scale[at];
-                        ho += h[k] * x.o[at];
+                        let earlier = before(Some(x.back[at]), onset, ramp);
+                        let h = (response(k, onset, ramp) - x.carry[at] * earlier) * x.scale[at];
+                        x.h[r * (width + 2) + k - onset] = h;
+                        ho += h * x.o[at];
+                        a += h * x.g[at];
                     }
-                    for k in 0..n {
-                        let at = m * n + k;
-                        if !x.u[at].is_nan() {
-                            h[k] -= x.beta[m] * ho * x.o[at];
-                            a += h[k] * x.g[at];
-                        }
-                    }
+                    // Off goes what the level takes up.
+                    let taken = x.beta[m] * ho;
+                    a -= taken * x.tail[r * 2];
+                    x.h[r * (width + 2) + width] = taken;
                 }
                 let mut b = 0.0;
-                for k in 0..n {
-                    let c = &x.precision[x.partial[k]..];
-                    for (r, m) in rows.clone().enumerate() {
-                        let h = x.h[r * n + k];
-                        let row = &c[m * p..];
-                        let mut sum = 0.5 * row[m] * h;
-                        for (q, j) in rows.clone().enumerate().take(r) {
-                            sum += row[j] * x.h[q * n + k];
+                for (r, i) in rows.clone().enumerate() {
+                    let hr = &x.h[r * (width + 2)..(r + 1) * (width + 2)];
+                    for (q, j) in rows.clone().enumerate() {
+                        let hq = &x.h[q * (width + 2)..(q + 1) * (width + 2)];
+                        let rest = x.pairs[(zone * size + r) * size + q];
+                        let (mut hh, mut ho) = (rest, rest);
+                        for k in onset..zone {
+                            let c = x.precision[x.partial[k] + i * p + j] * hr[k - onset];
+                            hh += c * hq[k - onset];
+                            let o = x.o[j * n + k];
+                            ho += if o.is_nan() { 0.0 } else { c * o };
                         }
-                        b += 2.0 * h * sum;
+                        b += hh - 2.0 * hq[width] * ho + hr[width] * hq[width] * x.pairs[r * size + q];
                     }
                 }
-                let ratio = over_sizes(a, b) / RAMPS.len() as f64;
-                let l = &mut x.lambda_q[d * n + onset];
-                *l = if ramp == RAMPS[0] { ratio } else { *l + ratio };
+                let to = &mut out[d * n + onset];
+                if ramp == RAMPS[0] {
+                    *to = [0.0; K];
+                }
+                add_ratios(a, b, 1.0 / RAMPS.len() as f64, to);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! weights with which units count in the peers' value of a month.
 
 use super::{Options, Panel};
-use super::stats::{location, median, mean_of, variance_of};
+use super::stats::{biweight, mean_of, median, variance_of};
 
 /// A unit's months: `[start, base)` is the baseline, `[base, end)` is monitored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub(crate) struct Own {
     pub(crate) rho: f64,
     /// Prior for the grid of autocorrelations: centre that uses the unit's other series, too.
     pub(crate) rho_centre: f64,
+    /// Standard deviation of that prior.
+    pub(crate) rho_spread: f64,
     /// Innovation standard deviation.
     pub(crate) sigma: f64,
     pub(crate) level: f64,
@@ -81,7 +83,7 @@ pub(crate) struct Own {
     pub(crate) level_var: f64,
 }
 
-pub(crate) const UNUSABLE: Own = Own { rho: f64::NAN, rho_centre: 0.0, sigma: 1.0, level: 0.0, level_var: 0.0 };
+pub(crate) const UNUSABLE: Own = Own { rho: f64::NAN, rho_centre: 0.0, rho_spread: 0.0, sigma: 1.0, level: 0.0, level_var: 0.0 };
 
 impl Own {
     pub(crate) fn usable(&self) -> bool {
@@ -122,18 +124,21 @@ pub(crate) struct Step {
 /// `g` is the distance to the month observed before. Missing months are skipped. Writes into `out`.
 pub(crate) fn whiten(z: &[f64], level: f64, sd: f64, rho: f64, out: &mut Vec<Step>) {
     out.clear();
+    let scale_of = |carry: f64| 1.0 / (1.0 - carry * carry).sqrt();
+    let (usual, unit) = (scale_of(rho), 1.0 / sd);
     let mut before: Option<(usize, f64)> = None;
     for (month, value) in z.iter().enumerate() {
         if value.is_nan() {
             continue;
         }
-        let x = (value - level) / sd;
+        let x = (value - level) * unit;
         let (carry, scale, past, previous) = match before {
             None => (0.0, 1.0, 0.0, usize::MAX),
+            Some((earlier, past)) if earlier + 1 == month => (rho, usual, past, earlier),
             Some((earlier, past)) => {
-                let gap = month - earlier;
-                let carry = if gap == 1 { rho } else { rho.powi(gap.min(100) as i32) };
-                (carry, 1.0 / (1.0 - carry * carry).sqrt(), past, earlier)
+                let carry = rho.powf((month - earlier) as f64);
+                let carry = if carry.is_nan() { 0.0 } else { carry };
+                (carry, scale_of(carry), past, earlier)
             }
         };
         out.push(Step { month, e: (x - carry * past) * scale, o: (1.0 - carry) * scale, carry, scale, previous });
@@ -234,6 +239,7 @@ fn shrink_rho(raw: &[Option<(f64, f64)>], shared: &[SeriesShared], unit_var: f64
         let centre = s.rho + common;
         let weight = s.rho_var / (s.rho_var + v * (1.0 - s.rho * s.rho));
         o.rho_centre = centre.clamp(RHO_RANGE.0, RHO_RANGE.1);
+        o.rho_spread = (s.rho_var + 1.0 / den).sqrt();
         o.rho = (centre + weight * (r - centre)).clamp(RHO_RANGE.0, RHO_RANGE.1);
     }
 }
@@ -288,8 +294,8 @@ fn finish(z: &[f64], shared: &SeriesShared, nu: f64, own: &mut Own, steps: &mut 
     (own.level, own.level_var) = level_of(z, sd, own.rho, nu, (shared.level, shared.level_var), steps);
 }
 
-/// Fits everything from months `0..end`. `null_weight` says how much a unit's series counts among the peers (1 = fully).
-pub(crate) fn fit(panel: &Panel, end: usize, options: &Options, null_weight: Option<&[f64]>) -> Fit {
+/// Fits everything from months `0..end`.
+pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     let (units, series, months) = (panel.units, panel.series, panel.months);
     let spans: Vec<Option<Span>> =
         (0..units).map(|u| Span::of(panel.start(u), end, options.baseline_months)).collect();
@@ -297,7 +303,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options, null_weight: Opt
     let mut effects = vec![0.0; series * months];
     let mut steps = Vec::new();
     for s in 0..series {
-        adjust_for_peers(panel, s, end, &spans, null_weight, &mut z, &mut effects[s * months..(s + 1) * months]);
+        adjust_for_peers(panel, s, end, &spans, &mut z, &mut effects[s * months..(s + 1) * months]);
     }
     let base = |z: &[f64], u: usize, s: usize, span: Span| -> (usize, usize) {
         let _ = z;
@@ -410,16 +416,17 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options, null_weight: Opt
 
 /// `y − (month's effect)`, where the effect is a robust location of `y − (unit's own baseline mean)` over the units.
 fn adjust_for_peers(
-    panel: &Panel, s: usize, end: usize, spans: &[Option<Span>], null_weight: Option<&[f64]>, z: &mut [f64],
-    effects: &mut [f64],
+    panel: &Panel, s: usize, end: usize, spans: &[Option<Span>], z: &mut [f64], effects: &mut [f64],
 ) {
     let (units, series, months) = (panel.units, panel.series, panel.months);
     let at = |u: usize, t: usize| (u * series + s) * months + t;
     let y = &panel.values;
     let mut level = vec![0.0f64; units];
     let mut pool: Vec<(f64, f64)> = Vec::with_capacity(units);
-    let rounds = 4;
-    for round in 0..rounds {
+    const ROUNDS: usize = 4;
+    let mut spread = f64::INFINITY;
+    for round in 0..ROUNDS {
+        let mut spreads = Vec::with_capacity(end);
         for t in 0..end {
             pool.clear();
             for u in 0..units {
@@ -427,27 +434,63 @@ fn adjust_for_peers(
                 if value.is_nan() || level[u].is_nan() || t < panel.start(u) {
                     continue;
                 }
-                let monitored = spans[u].is_some_and(|span| t >= span.base);
-                let weight = null_weight.map_or(1.0, |w| if monitored { w[u * series + s] } else { 1.0 });
-                pool.push((value - level[u], weight));
+                pool.push((value - level[u], 1.0));
             }
-            effects[t] = location(&mut pool).unwrap_or(effects[t]);
+            if round < 2 {
+                let Some(centre) = median(pool.iter().map(|x| x.0).collect()) else { continue };
+                effects[t] = centre;
+                spreads.extend(median(pool.iter().map(|x| (x.0 - centre).abs()).collect()));
+            } else {
+                effects[t] = biweight(&pool, effects[t], 4.685 * 1.4826 * spread);
+            }
         }
-        if round + 1 == rounds {
+        if round < 2 {
+            spread = median(spreads).unwrap_or(0.0);
+        }
+        if round + 1 == ROUNDS {
             break;
         }
         for u in 0..units {
-            let Some(span) = spans[u] else {
-                level[u] = f64::NAN;
-                continue;
-            };
-            level[u] = mean_of((span.start..span.base).map(|t| y[at(u, t)] - effects[t]).filter(|v| !v.is_nan()))
+            level[u] = spans[u]
+                .and_then(|span| {
+                    mean_of((span.start..span.base).map(|t| y[at(u, t)] - effects[t]).filter(|v| !v.is_nan()))
+                })
                 .unwrap_or(f64::NAN);
         }
     }
     for u in 0..units {
         for t in panel.start(u)..end {
             z[at(u, t)] = y[at(u, t)] - effects[t];
+        }
+    }
+}
+
+/// Takes the month effects of monitored months again, with every unit's series counting as much as it is likely not to have
+/// moved: otherwise the peers' value follows those that moved, and hides part of it.
+pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[f64]) {
+    let (units, series, months) = (panel.units, panel.series, panel.months);
+    let Some(first) = fit.spans.iter().flatten().map(|span| span.base).min() else { return };
+    let mut pool: Vec<(f64, f64)> = Vec::with_capacity(units);
+    for s in 0..series {
+        let row = |u: usize| (u * series + s) * months;
+        for t in first..end {
+            pool.clear();
+            for u in 0..units {
+                let Some(span) = fit.spans[u] else { continue };
+                let own = &fit.own[u * series + s];
+                let z = fit.z[row(u) + t];
+                if own.usable() && !z.is_nan() && t >= span.start {
+                    let weight = if t >= span.base { null_weight[u * series + s] } else { 1.0 };
+                    pool.push(((z - own.level) / own.marginal_sd(), weight));
+                }
+            }
+            // Deviations are in units of each one's own standard deviation, so a typical one turns the shift back.
+            let sd = (0.5 * fit.shared.series[s].log_var).exp() / (1.0 - fit.shared.series[s].rho.powi(2)).sqrt();
+            let shift = sd * biweight(&pool, 0.0, 4.685);
+            fit.effects[s * months + t] += shift;
+            for u in 0..units {
+                fit.z[row(u) + t] -= shift;
+            }
         }
     }
 }
