@@ -4,28 +4,27 @@ use simulate::*;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-struct Score { fdr: f64, months: f64, alerted: f64, falses: f64, any: f64, d3: f64, d6: f64, d11: f64, targets: f64, pool: Vec<(f64,bool,bool)>, target_months: f64, secs: f64, calib: [[f64;3];12],
+struct Score { fdr: f64, months: f64, alerted: f64, falses: f64, any: f64, d3: f64, d6: f64, d11: f64, targets: f64, pool: Vec<(f64,bool,bool)>, target_months: f64, full_months: f64, secs: f64, calib: [[f64;3];12],
 }
 fn run(s: &Scenario, seed: u64, start: usize, step: usize, diag: bool) -> Score {
     let n = nation(s, seed);
-    let panel = Panel { units: s.organisations, series: SERIES, months: s.months, values: n.values.clone(), starts: vec![], design: Design { savings: 0, domains: (0..DOMAINS).map(|d| (0..5).map(|i| 1 + d*5+i).collect()).collect() } };
+    let panel = Panel { units: s.organisations, series: SERIES, months: s.months, values: n.values.clone(), starts: vec![0; s.organisations], design: Design { savings: 0, domains: (0..DOMAINS).map(|d| (0..5).map(|i| 1 + d*5+i).collect()).collect() } };
     let mut sc = Score::default();
     let mut first: BTreeMap<usize, usize> = BTreeMap::new();
     let t0 = std::time::Instant::now();
     for end in (start+1..=s.months).step_by(step) {
-        let a = assess(&panel, end, &Options::default(), seed*1000 + end as u64);
+        let a = assess(&panel, end, &Options::default(), seed*1000 + end as u64).unwrap();
         let t = end - 1;
-        if diag && (end == 37 || end == 46 || end == 48) { for (k, name) in [(Kind::Nothing,"nothing"),(Kind::Savings,"savings"),(Kind::Quality,"quality"),(Kind::Both,"both")] { for which in 0..3 { let mut v: Vec<f64> = (0..s.organisations).filter(|u| n.kind[*u]==k).filter_map(|u| a.raw[u].map(|r| r[which])).collect(); v.sort_by(f64::total_cmp); let q = |p: f64| v[((v.len()-1) as f64*p) as usize]; println!("end {end} {name:8} L{which}: 5% {:.1} 25% {:.1} 50% {:.1} 75% {:.1} 95% {:.1} 99% {:.1}  E exp {:.2}", q(0.05),q(0.25),q(0.5),q(0.75),q(0.95),q(0.99), v.iter().map(|x| x.exp()).sum::<f64>()/v.len() as f64); } } }
         let truth = |u: usize| n.kind[u]==Kind::Both && t >= n.onset[u];
         for u in 0..s.organisations {
-            if truth(u) { sc.target_months += 1.0; }
-            if let Some(p) = a.posteriors[u] { if p.both > 0.002 || truth(u) { sc.pool.push((p.both, truth(u), false)); }
-              let b = ((p.both*10.0) as usize).min(9); sc.calib[b][0]+=1.0; sc.calib[b][1]+=p.both; sc.calib[b][2]+= truth(u) as u8 as f64; }
+            if truth(u) { sc.target_months += 1.0; if t >= n.onset[u]+2 { sc.full_months += 1.0; } }
+            if let Some(p) = &a.judgements[u] { let both = p.states[3]; if both > 0.002 || truth(u) { sc.pool.push((both, truth(u), t >= n.onset[u] + 2)); }
+              let b = ((both*10.0) as usize).min(9); sc.calib[b][0]+=1.0; sc.calib[b][1]+=both; sc.calib[b][2]+= truth(u) as u8 as f64; }
         }
-        let f = a.alerts.iter().filter(|u| !truth(**u)).count() as f64;
+        let f = a.alerts.iter().filter(|u| !truth(u.unit)).count() as f64;
         sc.months += 1.0; sc.falses += f; sc.alerted += a.alerts.len() as f64;
         if !a.alerts.is_empty() { sc.fdr += f / a.alerts.len() as f64; sc.any += 1.0; }
-        for u in &a.alerts { if truth(*u) { first.entry(*u).or_insert(t); } }
+        for u in &a.alerts { if truth(u.unit) { first.entry(u.unit).or_insert(t); } }
     }
     sc.secs = t0.elapsed().as_secs_f64();
     for u in 0..s.organisations { if n.kind[u]==Kind::Both { sc.targets += 1.0; if let Some(t) = first.get(&u) { let d = t - n.onset[u]; if d < 3 {sc.d3+=1.0} if d < 6 {sc.d6+=1.0} if d < 11 {sc.d11+=1.0} } } }
@@ -51,11 +50,11 @@ fn main() {
         let m = sum(|s| s.months);
         let mut pool: Vec<_> = all.iter().flat_map(|s| s.pool.iter().copied()).collect();
         pool.sort_by(|a,b| b.0.total_cmp(&a.0));
-        let (mut tp, mut best) = (0.0, 0.0);
-        for (i,(_,t,_)) in pool.iter().enumerate() { if *t {tp+=1.0} if (i as f64+1.0-tp)/(i as f64+1.0) <= 0.1 { best = tp } }
+        let (mut tp, mut full, mut best, mut best_full) = (0.0, 0.0, 0.0, 0.0);
+        for (i,(_,t,f)) in pool.iter().enumerate() { if *t {tp+=1.0} if *t && *f {full+=1.0} if (i as f64+1.0-tp)/(i as f64+1.0) <= 0.1 { best = tp; best_full = full } }
         let tg = sum(|s| s.targets).max(1.0);
-        println!("{:2} fdr {:.3} false/m {:.2} any {:.3} d3 {:.2} d6 {:.2} d11 {:.2} orgmonth {:.3} matched {:.3}  ({:.2} s/assess)", s.name, sum(|s| s.fdr)/m, sum(|s| s.falses)/m, sum(|s| s.any)/m, sum(|s| s.d3)/tg, sum(|s| s.d6)/tg, sum(|s| s.d11)/tg,
-          (sum(|s| s.alerted)-sum(|s| s.falses))/sum(|s| s.target_months).max(1.0), best/sum(|s| s.target_months).max(1.0), sum(|s| s.secs)/m);
+        println!("{:2} fdr {:.3} false/m {:.2} any {:.3} d3 {:.2} d6 {:.2} d11 {:.2} orgmonth {:.3} matched {:.3} full {:.3} ({:.2} s/assess)", s.name, sum(|s| s.fdr)/m, sum(|s| s.falses)/m, sum(|s| s.any)/m, sum(|s| s.d3)/tg, sum(|s| s.d6)/tg, sum(|s| s.d11)/tg,
+          (sum(|s| s.alerted)-sum(|s| s.falses))/sum(|s| s.target_months).max(1.0), best/sum(|s| s.target_months).max(1.0), best_full/sum(|s| s.full_months).max(1.0), sum(|s| s.secs)/m);
         if flags.contains('c') { for b in 0..10 { let g = |k: usize| all.iter().map(|s| s.calib[b][k]).sum::<f64>(); println!("   {:.1} n {:6} mean {:.3} true {:.3}", b as f64/10.0, g(0), g(1)/g(0), g(2)/g(0)); } }
     }
 }

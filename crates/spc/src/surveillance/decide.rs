@@ -1,15 +1,6 @@
 //! The joint decision: a mixture of four states over all units of a month.
 use super::evidence::{Evidence, K, Ratios};
-use super::{Assessment, Options, Panel};
-
-/// Probabilities of the four states of a unit; they add up to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Posterior {
-    pub nothing: f64,
-    pub savings: f64,
-    pub quality: f64,
-    pub both: f64,
-}
+use super::Panel;
 
 /// Quality begins so many months after savings, from −2; one more for "no relation".
 const LAGS: usize = 10;
@@ -197,36 +188,113 @@ fn domain_ratios(e: &Evidence, domains: usize) -> Vec<f64> {
     (0..domains).map(|d| e.domains[d * n..(d + 1) * n].iter().flatten().sum()).collect()
 }
 
-pub(crate) fn decide(evidence: &[Option<Evidence>], options: &Options) -> Assessment {
-    let m = mixture(evidence);
+/// Log likelihood ratios of savings, quality and both, and each domain's likelihood ratio, under the month's mixture.
+#[derive(Clone, Debug)]
+pub(crate) struct Summary {
+    pub(crate) savings: f64,
+    pub(crate) quality: f64,
+    pub(crate) both: f64,
+    pub(crate) domains: Vec<f64>,
+    /// Most probable month (index) in which quality began to slip, by domain.
+    pub(crate) onsets: Vec<usize>,
+}
+
+pub(crate) fn summaries(evidence: &[Option<Evidence>], m: &Mixture, domains: usize) -> Vec<Option<Summary>> {
     let mut x = Parts::default();
-    let mut raw = Vec::new();
-    let posteriors: Vec<Option<Posterior>> = evidence
-        .iter()
-        .map(|e| {
-            raw.push(e.as_ref().map(|e| {
-                parts(e, &m, &mut x);
-                [x.sums[0].ln(), x.sums[1].ln(), x.both.ln()]
-            }));
-            e.as_ref().map(|_| {
-                let w = posterior(&x, &m.states);
-                Posterior { nothing: w[0], savings: w[1], quality: w[2], both: w[3] }
-            })
-        })
-        .collect();
-    let set = |q: f64| {
-        let mut order: Vec<(f64, usize)> =
-            posteriors.iter().enumerate().filter_map(|(u, p)| p.map(|p| (1.0 - p.both, u))).collect();
-        order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut sum = 0.0;
-        let mut n = 0;
-        for (i, (lfdr, _)) in order.iter().enumerate() {
-            sum += lfdr;
-            if sum / (i + 1) as f64 <= q {
-                n = i + 1;
+    let summary = |e: &Evidence, x: &mut Parts| {
+        parts(e, m, x);
+        let n = e.savings.len();
+        let from = e.base - m.origin;
+        let prior = &m.onsets[1][from..from + n];
+        let total: f64 = prior.iter().sum();
+        let mut out = Summary {
+            savings: x.sums[0].ln(), quality: x.sums[1].ln(), both: x.both.ln(), domains: Vec::new(), onsets: Vec::new(),
+        };
+        for d in 0..domains {
+            let (mut sum, mut best) = (0.0, (0.0, 0));
+            for (t, (ratios, p)) in e.domains[d * n..(d + 1) * n].iter().zip(prior).enumerate() {
+                let l = ratios.iter().zip(m.sizes[1]).map(|(l, w)| l * w).sum::<f64>() * p / total;
+                sum += l;
+                if l > best.0 {
+                    best = (l, t);
+                }
+            }
+            out.domains.push(sum.ln());
+            out.onsets.push(e.base + best.1);
+        }
+        out
+    };
+    evidence.iter().map(|e| e.as_ref().map(|e| summary(e, &mut x))).collect()
+}
+
+/// A likelihood ratio has mean 1 at most when nothing has moved. Where the resampled ones have more, because the model is
+/// wrong about tails or autocorrelation, its logarithm is multiplied by the largest power of at most 1 that mends it.
+pub(crate) fn power(null_logs: &[f64]) -> f64 {
+    let mean = |power: f64| null_logs.iter().map(|l| (power * l).exp()).sum::<f64>() / null_logs.len() as f64;
+    if null_logs.is_empty() || mean(1.0) <= 1.0 {
+        return 1.0;
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..20 {
+        let middle = 0.5 * (low + high);
+        if mean(middle) <= 1.0 { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// Posterior probabilities of the four states, shares of states by EM.
+pub(crate) fn posteriors(logs: &[Option<[f64; 3]>], start: [f64; 4]) -> (Vec<Option<[f64; 4]>>, [f64; 4]) {
+    let one = |l: &[f64; 3], states: &[f64; 4]| {
+        let top = l.iter().copied().fold(0.0, f64::max);
+        let w = [
+            states[0] * (-top).exp(),
+            states[1] * (l[0] - top).exp(),
+            states[2] * (l[1] - top).exp(),
+            states[3] * (l[2] - top).exp(),
+        ];
+        let total: f64 = w.iter().sum();
+        w.map(|w| w / total)
+    };
+    let mut states = start;
+    for _ in 0..100 {
+        let mut sums = STATES_PRIOR;
+        for l in logs.iter().flatten() {
+            for (sum, w) in sums.iter_mut().zip(one(l, &states)) {
+                *sum += w;
             }
         }
-        order[..n].iter().map(|x| x.1).collect::<Vec<_>>()
-    };
-    Assessment { alerts: set(options.q), watch: set(2.0 * options.q), posteriors, raw }
+        let total: f64 = sums.iter().sum();
+        let next = sums.map(|sum| sum / total);
+        let change: f64 = next.iter().zip(states).map(|(a, b)| (a - b).abs()).sum();
+        states = next;
+        if change < 1e-6 {
+            break;
+        }
+    }
+    (logs.iter().map(|l| l.as_ref().map(|l| one(l, &states))).collect(), states)
+}
+
+/// The largest set of units whose mean local false discovery rate is at most `q`, most certain first.
+pub(crate) fn alert_set(lfdr: &[(usize, f64)], q: f64) -> Vec<usize> {
+    let mut order = lfdr.to_vec();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    let mut sum = 0.0;
+    // The running mean of increasing numbers increases, so the set ends where it first exceeds q.
+    let within = order.iter().enumerate().take_while(|(i, (_, lfdr))| {
+        sum += lfdr;
+        sum <= q * (i + 1) as f64
+    });
+    let count = within.count();
+    order[..count].iter().map(|x| x.0).collect()
+}
+
+/// Benjamini and Hochberg (1995): indices of the p-values that are rejected at rate `q`.
+pub(crate) fn benjamini_hochberg(p: &[(usize, f64)], q: f64) -> Vec<usize> {
+    let mut order = p.to_vec();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    let m = order.len() as f64;
+    let last = (0..order.len()).rev().find(|i| order[*i].1 <= q * (i + 1) as f64 / m);
+    let mut rejected: Vec<usize> = order[..last.map_or(0, |i| i + 1)].iter().map(|x| x.0).collect();
+    rejected.sort_unstable();
+    rejected
 }

@@ -331,3 +331,28 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
         }
     }
 }
+
+/// One-sided p-value that a single series has been higher since month `onset` (index) than its own level, by weighted
+/// least squares on the whitened scale: `Φ(−a/√b)`. 1 for a series that cannot be used.
+pub(crate) fn series_p(z: &[f64], span: Span, own: Own, shared: &Shared, onset: usize, steps: &mut Vec<Step>) -> f64 {
+    if !own.usable() {
+        return 1.0;
+    }
+    let (nu, info) = (shared.nu, shared.information);
+    whiten(&z[span.start..span.end], own.level, own.marginal_sd(), own.rho, steps);
+    let (mut a, mut b, mut ho, mut oo, mut ou) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for step in steps.iter().filter(|step| step.month >= span.baseline()) {
+        let (u, o) = (score(step.e, nu, info), info.sqrt() * step.o);
+        oo += o * o;
+        ou += o * u;
+        if span.start + step.month >= onset {
+            a += o * u;
+            b += o * o;
+            ho += o * o;
+        }
+    }
+    let factor = own.level_var / (1.0 + own.level_var * oo);
+    a -= factor * ho * ou;
+    b -= factor * ho * ho;
+    if b > 0.0 { super::stats::normal_upper(a / b.sqrt()) } else { 1.0 }
+}

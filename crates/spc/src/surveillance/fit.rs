@@ -3,7 +3,7 @@
 //! Everything here is estimated from the months known so far; nothing looks at what a unit is suspected of, but for the
 //! weights with which units count in the peers' value of a month.
 
-use super::{Options, Panel};
+use super::{NationalEvent, Options, Panel};
 use super::stats::{biweight, mean_of, median, variance_of};
 
 /// A unit's months: `[start, base)` is the baseline, `[base, end)` is monitored.
@@ -218,7 +218,8 @@ fn lag1(z: &[f64]) -> Option<(f64, f64)> {
     Some((rho, factor * factor / n1))
 }
 
-const RHO_RANGE: (f64, f64) = (-0.6, 0.93);
+/// Range of autocorrelations that are believed.
+pub(crate) const RHO_RANGE: (f64, f64) = (-0.6, 0.93);
 
 /// The unit's autocorrelations, shrunk to the series' and to what its series have in common.
 fn shrink_rho(raw: &[Option<(f64, f64)>], shared: &[SeriesShared], unit_var: f64, own: &mut [Own]) {
@@ -491,6 +492,54 @@ pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[
             for u in 0..units {
                 fit.z[row(u) + t] -= shift;
             }
+            calm(panel, fit, s, t);
+        }
+    }
+}
+
+/// Series of the design whose national value changed this month by more than 5 times the usual change of a month.
+pub(crate) fn national_events(fit: &Fit, panel: &Panel, end: usize) -> Vec<NationalEvent> {
+    let mut used = panel.design.markers();
+    used.push(panel.design.savings);
+    used.sort_unstable();
+    used.into_iter()
+        .filter_map(|series| {
+            let effects = &fit.effects[series * panel.months..series * panel.months + end];
+            let (last, before) = effects.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>().split_last().map(|(l, b)| (*l, b.to_vec()))?;
+            let usual = 1.4826 * median(before.iter().map(|change| change.abs()).collect())?;
+            (before.len() >= 11 && usual > 0.0 && last.abs() > 5.0 * usual).then_some(NationalEvent { series, jump: last })
+        })
+        .collect()
+}
+
+/// A month in which units scatter more than they use to (a national shock that hits each differently) is brought back to
+/// the usual scatter, so that it is no evidence against hundreds of units at once.
+fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
+    let (series, months) = (panel.series, panel.months);
+    let expected = |fit: &Fit, u: usize| {
+        let own = fit.own[u * series + s];
+        let at = (u * series + s) * months + t;
+        let z = fit.z[at];
+        if !own.usable() || z.is_nan() || fit.spans[u].is_none_or(|span| t < span.base) {
+            return None;
+        }
+        let past = fit.z[at - 1];
+        let past = if past.is_nan() { 0.0 } else { past - own.level };
+        Some((own.level + own.rho * past, own.sigma))
+    };
+    let deviations: Vec<f64> = (0..panel.units)
+        .filter_map(|u| expected(fit, u).map(|(usual, sigma)| (fit.z[(u * series + s) * months + t] - usual).abs() / sigma))
+        .collect();
+    let count = deviations.len() as f64;
+    let Some(scale) = median(deviations).map(|mad| 1.4826 * mad) else { return };
+    // Four standard errors of the median absolute deviation above the usual.
+    if scale <= 1.15 + 4.7 / count.sqrt() {
+        return;
+    }
+    for u in 0..panel.units {
+        if let Some((usual, _)) = expected(fit, u) {
+            let z = &mut fit.z[(u * series + s) * months + t];
+            *z = usual + (*z - usual) / scale;
         }
     }
 }
