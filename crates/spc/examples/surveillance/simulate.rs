@@ -2,12 +2,15 @@
 
 #[path = "../../src/surveillance/random.rs"]
 mod random;
+use qipp_spc::surveillance::{Design, Panel};
 use random::Random;
 
 pub const MARKERS: usize = 20;
 pub const DOMAINS: usize = 4;
 pub const SERIES: usize = MARKERS + 1;
 pub const BASELINE: usize = 24;
+/// Months until a shift is there in full: a third, two thirds, all.
+pub const RAMP: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Onset {
@@ -77,6 +80,19 @@ pub struct Nation {
     pub domain: Vec<usize>,
 }
 
+/// The nation as the layer takes it.
+pub fn panel(s: &Scenario, nation: &Nation) -> Panel {
+    let size = MARKERS / DOMAINS;
+    Panel {
+        units: s.organisations,
+        series: SERIES,
+        months: s.months,
+        values: nation.values.clone(),
+        starts: vec![0; s.organisations],
+        design: Design { savings: 0, domains: (0..DOMAINS).map(|d| (0..size).map(|i| 1 + d * size + i).collect()).collect() },
+    }
+}
+
 fn t6(r: &mut Random) -> f64 {
     let chi2 = -2.0 * (r.uniform() * r.uniform() * r.uniform()).ln();
     // Variance of a t6 is 6/4.
@@ -143,7 +159,7 @@ pub fn nation(s: &Scenario, seed: u64) -> Nation {
                 x[j] = own_rho[j] * x[j] + (1.0 - own_rho[j] * own_rho[j]).sqrt() * e;
                 // Twenty months are thrown away, so that the first month is stationary.
                 let Some(month) = m.checked_sub(20) else { continue };
-                let ramp = if month < onset[u] { 0.0 } else { ((month - onset[u] + 1) as f64 / 3.0).min(1.0) };
+                let ramp = if month < onset[u] { 0.0 } else { ((month - onset[u] + 1) as f64 / RAMP as f64).min(1.0) };
                 let hit = if j == 0 {
                     if matches!(kind[u], Kind::Both | Kind::Savings) { s.savings } else { 0.0 }
                 } else if (j - 1) / (MARKERS / DOMAINS) == domain[u] && matches!(kind[u], Kind::Both | Kind::Quality) {
