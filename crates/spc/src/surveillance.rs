@@ -95,7 +95,9 @@ impl Panel {
     fn reports(&self, unit: usize, end: usize) -> bool {
         let recent = |s: usize| {
             let at = (unit * self.series + s) * self.months;
-            self.values[at + end.saturating_sub(SILENT_AFTER)..at + end].iter().any(|v| !v.is_nan())
+            self.values[at + end.saturating_sub(SILENT_AFTER)..at + end]
+                .iter()
+                .any(|v| !v.is_nan())
         };
         recent(self.design.savings) && self.design.domains.iter().flatten().any(|s| recent(*s))
     }
@@ -118,7 +120,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { baseline_months: 24, resamples: 400, alert_q: 0.10, watch_q: 0.20, marker_q: 0.10 }
+        Self {
+            baseline_months: 24,
+            resamples: 400,
+            alert_q: 0.10,
+            watch_q: 0.20,
+            marker_q: 0.10,
+        }
     }
 }
 
@@ -216,26 +224,44 @@ impl Assessment {
 /// # Errors
 ///
 /// [`SurveillanceError`] when the panel, its design or the options do not fit together. Assessed whole or not at all.
-pub fn assess(panel: &Panel, end: usize, options: &Options, seed: u64) -> Result<Assessment, SurveillanceError> {
+pub fn assess(
+    panel: &Panel,
+    end: usize,
+    options: &Options,
+    seed: u64,
+) -> Result<Assessment, SurveillanceError> {
     error::check(panel, end, options)?;
     let mut scratch = evidence::Scratch::default();
     let mut fit = fit::fit(panel, end, options);
     let assessed = |fit: &fit::Fit, unit: usize| {
         fit.own[unit * panel.series + panel.design.savings].usable() && panel.reports(unit, end)
     };
-    if (0..panel.units).filter(|unit| assessed(&fit, *unit)).count() < MIN_UNITS {
+    if (0..panel.units)
+        .filter(|unit| assessed(&fit, *unit))
+        .count()
+        < MIN_UNITS
+    {
         return Ok(Assessment::nothing(panel.units));
     }
-    let gather = |fit: &fit::Fit, scratch: &mut evidence::Scratch| -> Vec<Option<evidence::Evidence>> {
-        (0..panel.units)
-            .map(|unit| {
-                let span = fit.spans[unit].filter(|_| assessed(fit, unit))?;
-                let own = &fit.own[unit * panel.series..(unit + 1) * panel.series];
-                let z = Panel::block(&fit.z, unit, panel.series, panel.months);
-                Some(evidence::evidence(z, panel.months, span, own, &fit.shared, &panel.design, scratch))
-            })
-            .collect()
-    };
+    let gather =
+        |fit: &fit::Fit, scratch: &mut evidence::Scratch| -> Vec<Option<evidence::Evidence>> {
+            (0..panel.units)
+                .map(|unit| {
+                    let span = fit.spans[unit].filter(|_| assessed(fit, unit))?;
+                    let own = &fit.own[unit * panel.series..(unit + 1) * panel.series];
+                    let z = Panel::block(&fit.z, unit, panel.series, panel.months);
+                    Some(evidence::evidence(
+                        z,
+                        panel.months,
+                        span,
+                        own,
+                        &fit.shared,
+                        &panel.design,
+                        scratch,
+                    ))
+                })
+                .collect()
+        };
     let first = gather(&fit, &mut scratch);
     let weights = decide::null_weights(panel, &first, &decide::mixture(&first));
     fit::readjust(panel, &mut fit, end, &weights);
@@ -245,13 +271,20 @@ pub fn assess(panel: &Panel, end: usize, options: &Options, seed: u64) -> Result
 }
 
 fn conclude(
-    panel: &Panel, end: usize, options: &Options, fit: &fit::Fit, evidence: &[Option<evidence::Evidence>],
+    panel: &Panel,
+    end: usize,
+    options: &Options,
+    fit: &fit::Fit,
+    evidence: &[Option<evidence::Evidence>],
     made: &[Option<evidence::Evidence>],
 ) -> Assessment {
     let domains = panel.design.domains.len();
     let mixture = decide::mixture(evidence);
     let summaries = decide::summaries(evidence, &mixture, domains);
-    let made: Vec<decide::Summary> = decide::summaries(made, &mixture, domains).into_iter().flatten().collect();
+    let made: Vec<decide::Summary> = decide::summaries(made, &mixture, domains)
+        .into_iter()
+        .flatten()
+        .collect();
     let sorted = |pick: &dyn Fn(&decide::Summary) -> f64| {
         let mut values: Vec<f64> = made.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
@@ -266,7 +299,11 @@ fn conclude(
             s.as_ref().map(|s| {
                 let (savings, quality) = (savings_power * s.savings, quality_power * s.quality);
                 let together = s.both - s.savings - s.quality;
-                [savings, quality, savings + quality + together * savings_power.min(quality_power)]
+                [
+                    savings,
+                    quality,
+                    savings + quality + together * savings_power.min(quality_power),
+                ]
             })
         })
         .collect();
@@ -280,7 +317,11 @@ fn conclude(
                 states: (*states)?,
                 savings_p: rank_p(&savings, summary.savings),
                 quality_p: rank_p(&quality, summary.quality),
-                domain_p: by_domain.iter().zip(&summary.domains).map(|(null, l)| rank_p(null, *l)).collect(),
+                domain_p: by_domain
+                    .iter()
+                    .zip(&summary.domains)
+                    .map(|(null, l)| rank_p(null, *l))
+                    .collect(),
             })
         })
         .collect();
@@ -296,7 +337,8 @@ fn conclude(
         .into_iter()
         .filter_map(|unit| {
             let (summary, span) = (summaries[unit].as_ref()?, fit.spans[unit]?);
-            let domain = (0..domains).max_by(|a, b| summary.domains[*a].total_cmp(&summary.domains[*b]))?;
+            let domain =
+                (0..domains).max_by(|a, b| summary.domains[*a].total_cmp(&summary.domains[*b]))?;
             let since = summary.onsets[domain];
             let p: Vec<(usize, f64)> = panel
                 .design
@@ -305,11 +347,20 @@ fn conclude(
                 .map(|s| {
                     let at = unit * panel.series + s;
                     let z = &fit.z[at * panel.months..(at + 1) * panel.months];
-                    (s, evidence::series_p(z, span, fit.own[at], &fit.shared, since, &mut steps))
+                    (
+                        s,
+                        evidence::series_p(z, span, fit.own[at], &fit.shared, since, &mut steps),
+                    )
                 })
                 .collect();
             let markers = decide::benjamini_hochberg(&p, options.marker_q);
-            Some(Alert { unit, lfdr: judgements[unit].as_ref()?.lfdr(), domain, since, markers })
+            Some(Alert {
+                unit,
+                lfdr: judgements[unit].as_ref()?.lfdr(),
+                domain,
+                since,
+                markers,
+            })
         })
         .collect();
     Assessment {

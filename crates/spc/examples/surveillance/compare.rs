@@ -4,7 +4,7 @@
 use super::simulate::{BASELINE, DOMAINS, MARKERS, SERIES};
 
 /// Name and score of each method.
-pub const METHODS: [&str; 5] = [
+pub(crate) const METHODS: [&str; 5] = [
     "MDC: savings icon and >= 1 concern icon",
     "MDC: savings icon and >= 3 concern icons",
     "two of three beyond 2 sd: savings and >= 1 marker",
@@ -13,7 +13,7 @@ pub const METHODS: [&str; 5] = [
 ];
 
 /// What does not depend on the month: values less the median of their month, baselines, CUSUM paths.
-pub struct Prepared {
+pub(crate) struct Prepared {
     organisations: usize,
     months: usize,
     raw: Vec<f64>,
@@ -25,23 +25,31 @@ pub struct Prepared {
 
 const STREAMS: usize = 1 + DOMAINS;
 
-pub fn prepare(values: &[f64], organisations: usize, months: usize) -> Prepared {
+pub(crate) fn prepare(values: &[f64], organisations: usize, months: usize) -> Prepared {
     let at = |u: usize, s: usize, t: usize| (u * SERIES + s) * months + t;
     let mut z = values.to_vec();
     for s in 0..SERIES {
         for t in 0..months {
-            let mut all: Vec<f64> = (0..organisations).map(|u| values[at(u, s, t)]).filter(|v| !v.is_nan()).collect();
+            let mut all: Vec<f64> = (0..organisations)
+                .map(|u| values[at(u, s, t)])
+                .filter(|v| !v.is_nan())
+                .collect();
             all.sort_by(f64::total_cmp);
             let median = all[all.len() / 2];
             (0..organisations).for_each(|u| z[at(u, s, t)] -= median);
         }
     }
     for line in z.chunks_exact_mut(months) {
-        let known: Vec<f64> = line[..BASELINE].iter().copied().filter(|v| !v.is_nan()).collect();
+        let known: Vec<f64> = line[..BASELINE]
+            .iter()
+            .copied()
+            .filter(|v| !v.is_nan())
+            .collect();
         let n = known.len() as f64;
         let mean = known.iter().sum::<f64>() / n;
         let sd = (known.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-        line.iter_mut().for_each(|v| *v = if v.is_nan() { 0.0 } else { (*v - mean) / sd });
+        line.iter_mut()
+            .for_each(|v| *v = if v.is_nan() { 0.0 } else { (*v - mean) / sd });
     }
     let mut plain = vec![0.0; z.len()];
     for (path, line) in plain.chunks_exact_mut(months).zip(z.chunks_exact(months)) {
@@ -61,10 +69,13 @@ pub fn prepare(values: &[f64], organisations: usize, months: usize) -> Prepared 
         }
         let b = BASELINE as f64;
         let rho = ((c1 / c0 + 1.0 / b) / (1.0 - 3.0 / b)).clamp(-0.9, 0.9);
-        let predictive = (1.0 + (1.0 + rho) * (1.0 - rho).powi(2) / ((1.0 - rho * rho) * b * (1.0 - rho))).sqrt();
+        let predictive = (1.0
+            + (1.0 + rho) * (1.0 - rho).powi(2) / ((1.0 - rho * rho) * b * (1.0 - rho)))
+            .sqrt();
         for u in 0..organisations {
             for t in 1..months {
-                let raw = (z[at(u, s, t)] - rho * z[at(u, s, t - 1)]) / ((1.0 - rho * rho).sqrt() * predictive);
+                let raw = (z[at(u, s, t)] - rho * z[at(u, s, t - 1)])
+                    / ((1.0 - rho * rho).sqrt() * predictive);
                 e[at(u, s, t)] = raw.clamp(-4.0, 4.0);
             }
         }
@@ -74,7 +85,9 @@ pub fn prepare(values: &[f64], organisations: usize, months: usize) -> Prepared 
     for stream in 0..STREAMS {
         let value = |u: usize, t: usize| match stream {
             0 => e[at(u, 0, t)],
-            d => (0..size).map(|i| e[at(u, 1 + (d - 1) * size + i, t)]).sum::<f64>(),
+            d => (0..size)
+                .map(|i| e[at(u, 1 + (d - 1) * size + i, t)])
+                .sum::<f64>(),
         };
         let mut squares = 0.0;
         for u in 0..organisations {
@@ -88,7 +101,14 @@ pub fn prepare(values: &[f64], organisations: usize, months: usize) -> Prepared 
             }
         }
     }
-    Prepared { organisations, months, raw: values.to_vec(), z, plain, innovations }
+    Prepared {
+        organisations,
+        months,
+        raw: values.to_vec(),
+        z,
+        plain,
+        innovations,
+    }
 }
 
 /// Whether the last point of an XmR chart over all months is special cause upwards: beyond the limit, two of three beyond
@@ -104,7 +124,9 @@ fn icon(y: &[f64]) -> bool {
     let last = known[n - 1];
     let three = &known[n - 3..];
     let near = mean + 2.0 * 2.66 / 3.0 * range;
-    let two_of_three = three.iter().all(|v| *v > mean) && last > near && three.iter().filter(|v| **v > near).count() >= 2;
+    let two_of_three = three.iter().all(|v| *v > mean)
+        && last > near
+        && three.iter().filter(|v| **v > near).count() >= 2;
     let seven = &known[n - 7..];
     last > mean + 2.66 * range
         || two_of_three
@@ -113,20 +135,30 @@ fn icon(y: &[f64]) -> bool {
 }
 
 /// Scores of all organisations in the month `end − 1`, by method.
-pub fn scores(p: &Prepared, end: usize) -> Vec<[f64; 5]> {
+pub(crate) fn scores(p: &Prepared, end: usize) -> Vec<[f64; 5]> {
     let line = |v: &'_ [f64], u: usize, s: usize| -> std::ops::Range<usize> {
         let _ = v;
         (u * SERIES + s) * p.months..(u * SERIES + s + 1) * p.months
     };
     (0..p.organisations)
         .map(|u| {
-            let icons = (1..SERIES).filter(|s| icon(&p.raw[line(&p.raw, u, *s)][..end])).count() as f64;
-            let icons = if icon(&p.raw[line(&p.raw, u, 0)][..end]) { icons } else { 0.0 };
+            let icons = (1..SERIES)
+                .filter(|s| icon(&p.raw[line(&p.raw, u, *s)][..end]))
+                .count() as f64;
+            let icons = if icon(&p.raw[line(&p.raw, u, 0)][..end]) {
+                icons
+            } else {
+                0.0
+            };
             let two = |s: usize| {
                 let three = &p.z[line(&p.z, u, s)][end - 3..end];
                 three[2] > 2.0 && three.iter().filter(|v| **v > 2.0).count() >= 2
             };
-            let twos = if two(0) { (1..SERIES).filter(|s| two(*s)).count() as f64 } else { 0.0 };
+            let twos = if two(0) {
+                (1..SERIES).filter(|s| two(*s)).count() as f64
+            } else {
+                0.0
+            };
             let plain = |s: usize| p.plain[line(&p.plain, u, s)][end - 1];
             let path = |stream: usize| p.innovations[(u * STREAMS + stream) * p.months + end - 1];
             let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);

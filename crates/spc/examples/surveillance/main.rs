@@ -24,17 +24,31 @@ fn judge(scenario: &Scenario, seed: u64, step: usize, simpler: bool) -> Vec<Scor
     let mut scores = vec![Score::default(); 2 + compare::METHODS.len()];
     let mut previous = None;
     for end in (BASELINE + 1..=scenario.months).step_by(step) {
-        let now = assess(&panel, end, &Options::default(), seed ^ ((end as u64) << 32)).expect("the panel is sound");
+        let now = assess(
+            &panel,
+            end,
+            &Options::default(),
+            seed ^ ((end as u64) << 32),
+        )
+        .expect("the panel is sound");
         let alerts: Vec<usize> = now.alerts.iter().map(|alert| alert.unit).collect();
         let both = |u: usize| now.judgements[u].as_ref().map_or(0.0, |j| j.states[3]);
-        scores[0].month(&nation, end - 1, |u| if both(u) > 1e-3 { both(u) } else { 0.0 }, &alerts);
+        scores[0].month(
+            &nation,
+            end - 1,
+            |u| if both(u) > 1e-3 { both(u) } else { 0.0 },
+            &alerts,
+        );
         scores[0].expected_false += now.expected_false;
-        let confirmed = previous.as_ref().map_or_else(Vec::new, |previous| now.confirmed(previous));
+        let confirmed = previous
+            .as_ref()
+            .map_or_else(Vec::new, |previous| now.confirmed(previous));
         scores[1].month(&nation, end - 1, |_| 0.0, &confirmed);
         if simpler {
             let all = compare::scores(&prepared, end);
             for method in 0..compare::METHODS.len() {
-                let alerts: Vec<usize> = (0..all.len()).filter(|u| all[*u][method] >= 1.0).collect();
+                let alerts: Vec<usize> =
+                    (0..all.len()).filter(|u| all[*u][method] >= 1.0).collect();
                 scores[2 + method].month(&nation, end - 1, |u| all[u][method], &alerts);
             }
         }
@@ -47,7 +61,9 @@ fn judge(scenario: &Scenario, seed: u64, step: usize, simpler: bool) -> Vec<Scor
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let names = args.get(1).map_or("A,B,C,E,N", String::as_str);
-    let seeds: u64 = args.get(2).map_or(20, |text| text.parse().expect("a number of seeds"));
+    let seeds: u64 = args
+        .get(2)
+        .map_or(20, |text| text.parse().expect("a number of seeds"));
     let flag = |c: char| args.get(3).is_some_and(|flags| flags.contains(c));
     let step = if flag('3') { 3 } else { 1 };
     for name in names.split(',') {
@@ -71,18 +87,31 @@ fn main() {
             let workers: Vec<_> = (0..threads)
                 .map(|worker| {
                     let mine = (0..seeds).filter(move |seed| seed % threads == worker);
-                    scope.spawn(move || mine.map(|seed| judge(of, FIRST_SEED + seed, step, simpler)).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        mine.map(|seed| judge(of, FIRST_SEED + seed, step, simpler))
+                            .collect::<Vec<_>>()
+                    })
                 })
                 .collect();
             for worker in workers {
                 for scores in worker.join().expect("a worker ends") {
-                    total.iter_mut().zip(scores).for_each(|(sum, score)| sum.add(score));
+                    total
+                        .iter_mut()
+                        .zip(scores)
+                        .for_each(|(sum, score)| sum.add(score));
                 }
             }
         });
-        println!("Scenario {name}: {seeds} seeds, onset {:?}, scatter {:?}", scenario.onset, scenario.scatter);
+        println!(
+            "Scenario {name}: {seeds} seeds, onset {:?}, scatter {:?}",
+            scenario.onset, scenario.scatter
+        );
         println!("  {:57} {}", "four states, lfdr 10 %", total[0].line());
-        println!("  {:57} expected false/month {:.2}", "", total[0].expected_false / total[0].months);
+        println!(
+            "  {:57} expected false/month {:.2}",
+            "",
+            total[0].expected_false / total[0].months
+        );
         println!("  {:57} {}", "  the same, confirmed", total[1].line());
         for (method, name) in compare::METHODS.iter().enumerate().filter(|_| simpler) {
             println!("  {name:57} {}", total[2 + method].line());

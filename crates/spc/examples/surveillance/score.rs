@@ -6,17 +6,17 @@
 use super::simulate::{Kind, Nation, RAMP};
 
 #[derive(Clone, Debug, Default)]
-pub struct Score {
-    pub months: f64,
-    pub fdr: f64,
-    pub any: f64,
-    pub false_alerts: f64,
-    pub expected_false: f64,
-    pub targets: f64,
+pub(crate) struct Score {
+    pub(crate) months: f64,
+    pub(crate) fdr: f64,
+    pub(crate) any: f64,
+    pub(crate) false_alerts: f64,
+    pub(crate) expected_false: f64,
+    pub(crate) targets: f64,
     /// Targets alerted within 3, 6 and 11 months of their onset (the month of the onset is the first).
-    pub within: [f64; 3],
-    pub delay: f64,
-    pub detected: f64,
+    pub(crate) within: [f64; 3],
+    pub(crate) delay: f64,
+    pub(crate) detected: f64,
     /// Months of targets since their onset, and since the shift is there in full.
     target_months: f64,
     full_months: f64,
@@ -26,7 +26,13 @@ pub struct Score {
 
 impl Score {
     /// Takes in a month: a score for each organisation (more is more suspect) and who is alerted.
-    pub fn month(&mut self, nation: &Nation, t: usize, score: impl Fn(usize) -> f64, alerts: &[usize]) {
+    pub(crate) fn month(
+        &mut self,
+        nation: &Nation,
+        t: usize,
+        score: impl Fn(usize) -> f64,
+        alerts: &[usize],
+    ) {
         self.first.resize(nation.kind.len(), None);
         let target = |u: usize| nation.kind[u] == Kind::Both && t >= nation.onset[u];
         for u in 0..nation.kind.len() {
@@ -50,7 +56,7 @@ impl Score {
     }
 
     /// To be called after the last month of a nation.
-    pub fn close(&mut self, nation: &Nation) {
+    pub(crate) fn close(&mut self, nation: &Nation) {
         self.first.resize(nation.kind.len(), None);
         for u in (0..nation.kind.len()).filter(|u| nation.kind[*u] == Kind::Both) {
             self.targets += 1.0;
@@ -65,7 +71,7 @@ impl Score {
         self.first.clear();
     }
 
-    pub fn add(&mut self, other: Score) {
+    pub(crate) fn add(&mut self, other: Score) {
         for (a, b) in [
             (&mut self.months, other.months),
             (&mut self.fdr, other.fdr),
@@ -88,7 +94,7 @@ impl Score {
 
     /// Power per organisation-month at the lowest threshold with at most 10 % false among all alerts of all months: of
     /// months since onset, and of months with the shift in full. Equal scores stand or fall together.
-    pub fn matched(&self) -> (f64, f64) {
+    pub(crate) fn matched(&self) -> (f64, f64) {
         let mut pool = self.pool.clone();
         pool.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (mut all, mut hits, mut full, mut best) = (0.0, 0.0, 0.0, (0.0, 0.0));
@@ -100,10 +106,13 @@ impl Score {
                 best = (hits, full);
             }
         }
-        (best.0 / self.target_months.max(1.0), best.1 / self.full_months.max(1.0))
+        (
+            best.0 / self.target_months.max(1.0),
+            best.1 / self.full_months.max(1.0),
+        )
     }
 
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let (since, full) = self.matched();
         let per = |x: f64, n: f64| if n > 0.0 { x / n } else { 0.0 };
         format!(

@@ -5,15 +5,15 @@ mod random;
 use qipp_spc::surveillance::{Design, Panel};
 use random::Random;
 
-pub const MARKERS: usize = 20;
-pub const DOMAINS: usize = 4;
-pub const SERIES: usize = MARKERS + 1;
-pub const BASELINE: usize = 24;
+pub(crate) const MARKERS: usize = 20;
+pub(crate) const DOMAINS: usize = 4;
+pub(crate) const SERIES: usize = MARKERS + 1;
+pub(crate) const BASELINE: usize = 24;
 /// Months until a shift is there in full: a third, two thirds, all.
-pub const RAMP: usize = 3;
+pub(crate) const RAMP: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Onset {
+pub(crate) enum Onset {
     /// Month 25 for everybody.
     Fixed,
     /// Uniform on months 25 to 37: at least eleven months follow.
@@ -21,7 +21,7 @@ pub enum Onset {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scatter {
+pub(crate) enum Scatter {
     None,
     /// Each series of each organisation has its own deviation.
     Own,
@@ -30,24 +30,24 @@ pub enum Scatter {
 }
 
 #[derive(Clone, Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub rho: (f64, f64),
-    pub slip: f64,
-    pub savings: f64,
-    pub organisations: usize,
-    pub both: usize,
-    pub savings_only: usize,
-    pub quality_only: usize,
-    pub onset: Onset,
-    pub scatter: Scatter,
-    pub months: usize,
-    pub level_sd: f64,
-    pub missing: f64,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) rho: (f64, f64),
+    pub(crate) slip: f64,
+    pub(crate) savings: f64,
+    pub(crate) organisations: usize,
+    pub(crate) both: usize,
+    pub(crate) savings_only: usize,
+    pub(crate) quality_only: usize,
+    pub(crate) onset: Onset,
+    pub(crate) scatter: Scatter,
+    pub(crate) months: usize,
+    pub(crate) level_sd: f64,
+    pub(crate) missing: f64,
 }
 
 impl Scenario {
-    pub fn named(name: &str) -> Scenario {
+    pub(crate) fn named(name: &str) -> Scenario {
         let (name, rho, slip, savings, both) = match name {
             "A" => ("A", (0.0, 0.6), 1.0, 1.5, 25),
             "B" => ("B", (0.0, 0.0), 1.0, 1.5, 25),
@@ -57,31 +57,42 @@ impl Scenario {
             _ => ("NE", (0.0, 0.6), 2.0, 2.0, 0),
         };
         Scenario {
-            name, rho, slip, savings, organisations: 500, both, savings_only: 50, quality_only: 50, onset: Onset::Fixed,
-            scatter: Scatter::Own, months: 48, level_sd: 1.0, missing: 0.0,
+            name,
+            rho,
+            slip,
+            savings,
+            organisations: 500,
+            both,
+            savings_only: 50,
+            quality_only: 50,
+            onset: Onset::Fixed,
+            scatter: Scatter::Own,
+            months: 48,
+            level_sd: 1.0,
+            missing: 0.0,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Nothing,
     Both,
     Savings,
     Quality,
 }
 
-pub struct Nation {
+pub(crate) struct Nation {
     /// Organisations × series × months; series 0 is savings, marker m is series 1 + m.
-    pub values: Vec<f64>,
-    pub kind: Vec<Kind>,
+    pub(crate) values: Vec<f64>,
+    pub(crate) kind: Vec<Kind>,
     /// Month index of the onset.
-    pub onset: Vec<usize>,
-    pub domain: Vec<usize>,
+    pub(crate) onset: Vec<usize>,
+    pub(crate) domain: Vec<usize>,
 }
 
 /// The nation as the layer takes it.
-pub fn panel(s: &Scenario, nation: &Nation) -> Panel {
+pub(crate) fn panel(s: &Scenario, nation: &Nation) -> Panel {
     let size = MARKERS / DOMAINS;
     Panel {
         units: s.organisations,
@@ -89,7 +100,12 @@ pub fn panel(s: &Scenario, nation: &Nation) -> Panel {
         months: s.months,
         values: nation.values.clone(),
         starts: vec![0; s.organisations],
-        design: Design { savings: 0, domains: (0..DOMAINS).map(|d| (0..size).map(|i| 1 + d * size + i).collect()).collect() },
+        design: Design {
+            savings: 0,
+            domains: (0..DOMAINS)
+                .map(|d| (0..size).map(|i| 1 + d * size + i).collect())
+                .collect(),
+        },
     }
 }
 
@@ -99,18 +115,21 @@ fn t6(r: &mut Random) -> f64 {
     r.normal() / (chi2 / 6.0).sqrt() / 1.5f64.sqrt()
 }
 
-pub fn nation(s: &Scenario, seed: u64) -> Nation {
+pub(crate) fn nation(s: &Scenario, seed: u64) -> Nation {
     let mut r = Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ 0x51);
     let n = s.organisations;
     let t = s.months;
-    let rho: Vec<f64> = (0..SERIES).map(|_| s.rho.0 + (s.rho.1 - s.rho.0) * r.uniform()).collect();
+    let rho: Vec<f64> = (0..SERIES)
+        .map(|_| s.rho.0 + (s.rho.1 - s.rho.0) * r.uniform())
+        .collect();
     // National course of each series: trend, season, and a random walk, common to all.
     let mut national = vec![0.0; SERIES * t];
     for j in 0..SERIES {
         let (trend, phase, mut walk) = (0.05 * r.normal(), r.uniform() * 12.0, 0.0);
         for m in 0..t {
             walk += 0.1 * r.normal();
-            national[j * t + m] = trend * m as f64 + ((m as f64 + phase) * std::f64::consts::TAU / 12.0).sin() + walk;
+            national[j * t + m] =
+                trend * m as f64 + ((m as f64 + phase) * std::f64::consts::TAU / 12.0).sin() + walk;
         }
     }
     let mut kind = vec![Kind::Nothing; n];
@@ -155,19 +174,36 @@ pub fn nation(s: &Scenario, seed: u64) -> Nation {
             for j in 0..SERIES {
                 let own = t6(&mut r);
                 // Markers share a factor (correlation 0.2); savings do not.
-                let e = if j == 0 { own } else { 0.2f64.sqrt() * common + 0.8f64.sqrt() * own };
+                let e = if j == 0 {
+                    own
+                } else {
+                    0.2f64.sqrt() * common + 0.8f64.sqrt() * own
+                };
                 x[j] = own_rho[j] * x[j] + (1.0 - own_rho[j] * own_rho[j]).sqrt() * e;
                 // Twenty months are thrown away, so that the first month is stationary.
-                let Some(month) = m.checked_sub(20) else { continue };
-                let ramp = if month < onset[u] { 0.0 } else { ((month - onset[u] + 1) as f64 / RAMP as f64).min(1.0) };
+                let Some(month) = m.checked_sub(20) else {
+                    continue;
+                };
+                let ramp = if month < onset[u] {
+                    0.0
+                } else {
+                    ((month - onset[u] + 1) as f64 / RAMP as f64).min(1.0)
+                };
                 let hit = if j == 0 {
-                    if matches!(kind[u], Kind::Both | Kind::Savings) { s.savings } else { 0.0 }
-                } else if (j - 1) / (MARKERS / DOMAINS) == domain[u] && matches!(kind[u], Kind::Both | Kind::Quality) {
+                    if matches!(kind[u], Kind::Both | Kind::Savings) {
+                        s.savings
+                    } else {
+                        0.0
+                    }
+                } else if (j - 1) / (MARKERS / DOMAINS) == domain[u]
+                    && matches!(kind[u], Kind::Both | Kind::Quality)
+                {
                     s.slip
                 } else {
                     0.0
                 };
-                values[(u * SERIES + j) * t + month] = level[j] + national[j * t + month] + sd[j] * (x[j] + hit * ramp);
+                values[(u * SERIES + j) * t + month] =
+                    level[j] + national[j * t + month] + sd[j] * (x[j] + hit * ramp);
             }
         }
     }
@@ -178,5 +214,10 @@ pub fn nation(s: &Scenario, seed: u64) -> Nation {
             }
         }
     }
-    Nation { values, kind, onset, domain }
+    Nation {
+        values,
+        kind,
+        onset,
+        domain,
+    }
 }

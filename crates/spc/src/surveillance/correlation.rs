@@ -1,10 +1,15 @@
 //! Correlation of innovations between markers, and its inverse where some are missing.
 
-use super::fit::{Shared, score};
 use super::Panel;
+use super::fit::{Shared, score};
 
 /// Inverse of the pooled correlation of innovation scores between the markers of the design.
-pub(crate) fn precision(residuals: &[f64], series: usize, panel: &Panel, shared: &Shared) -> Vec<f64> {
+pub(crate) fn precision(
+    residuals: &[f64],
+    series: usize,
+    panel: &Panel,
+    shared: &Shared,
+) -> Vec<f64> {
     let markers = panel.design.markers();
     let p = markers.len();
     let mut sums = vec![0.0f64; p * p];
@@ -32,8 +37,14 @@ pub(crate) fn precision(residuals: &[f64], series: usize, panel: &Panel, shared:
     let (mut mean, mut pairs) = (0.0, 0.0);
     for i in 0..p {
         for j in 0..i {
-            let scale = (sums[i * p + i] / counts[i * p + i].max(1.0) * sums[j * p + j] / counts[j * p + j].max(1.0)).sqrt();
-            let r = if counts[i * p + j] > 10.0 && scale > 0.0 { sums[i * p + j] / counts[i * p + j] / scale } else { 0.0 };
+            let scale = (sums[i * p + i] / counts[i * p + i].max(1.0) * sums[j * p + j]
+                / counts[j * p + j].max(1.0))
+            .sqrt();
+            let r = if counts[i * p + j] > 10.0 && scale > 0.0 {
+                sums[i * p + j] / counts[i * p + j] / scale
+            } else {
+                0.0
+            };
             c[i * p + j] = r;
             mean += r;
             pairs += 1.0;
@@ -50,7 +61,8 @@ pub(crate) fn precision(residuals: &[f64], series: usize, panel: &Panel, shared:
         for i in 0..p {
             full[i * p + i] = 1.0;
             for j in 0..i {
-                let r = ((1.0 - lambda_now) * c[i * p + j] + lambda_now * mean.clamp(0.0, 0.9)).clamp(-0.95, 0.95);
+                let r = ((1.0 - lambda_now) * c[i * p + j] + lambda_now * mean.clamp(0.0, 0.9))
+                    .clamp(-0.95, 0.95);
                 full[i * p + j] = r;
                 full[j * p + i] = r;
             }

@@ -1,6 +1,6 @@
 //! The joint decision: a mixture of four states over all units of a month.
-use super::evidence::{Evidence, K, Ratios};
 use super::Panel;
+use super::evidence::{Evidence, K, Ratios};
 
 /// Quality begins so many months after savings, from −2; one more for "no relation".
 const LAGS: usize = 10;
@@ -83,7 +83,12 @@ fn pair(s: usize, m: &Mixture, x: &Parts, n: usize) -> (f64, f64) {
 /// EM with Dirichlet priors.
 pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
     let origin = evidence.iter().flatten().map(|e| e.base).min().unwrap_or(0);
-    let last = evidence.iter().flatten().map(|e| e.base + e.savings.len()).max().unwrap_or(1);
+    let last = evidence
+        .iter()
+        .flatten()
+        .map(|e| e.base + e.savings.len())
+        .max()
+        .unwrap_or(1);
     let months = last - origin;
     let flat = vec![1.0 / months as f64; months];
     let mut m = Mixture {
@@ -97,7 +102,10 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
     for _ in 0..60 {
         let mut states = STATES_PRIOR;
         let mut sizes = [[SIZES_PRIOR; K]; 2];
-        let mut onsets = [vec![ONSETS_PRIOR / months as f64; months], vec![ONSETS_PRIOR / months as f64; months]];
+        let mut onsets = [
+            vec![ONSETS_PRIOR / months as f64; months],
+            vec![ONSETS_PRIOR / months as f64; months],
+        ];
         let mut lags = lags_prior().map(|l| l * LAGS_PRIOR);
         for e in evidence.iter().flatten() {
             parts(e, &m, &mut x);
@@ -114,7 +122,8 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
                 onsets[which][from + onset] += share;
                 let table = if which == 0 { &e.savings } else { &e.quality };
                 for k in 0..K {
-                    sizes[which][k] += share * table[onset][k] * m.sizes[which][k] / x.plain[which][onset];
+                    sizes[which][k] +=
+                        share * table[onset][k] * m.sizes[which][k] / x.plain[which][onset];
                 }
             };
             for t in 0..n {
@@ -148,8 +157,18 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
         normalise(&mut lags);
         sizes.iter_mut().for_each(|s| normalise(s));
         onsets.iter_mut().for_each(|o| normalise(o));
-        let change: f64 = states.iter().zip(m.states).map(|(a, b)| (a - b).abs()).sum();
-        m = Mixture { states, sizes, onsets, lags, origin };
+        let change: f64 = states
+            .iter()
+            .zip(m.states)
+            .map(|(a, b)| (a - b).abs())
+            .sum();
+        m = Mixture {
+            states,
+            sizes,
+            onsets,
+            lags,
+            origin,
+        };
         if change < 1e-5 {
             break;
         }
@@ -158,7 +177,12 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
 }
 
 fn posterior(x: &Parts, states: &[f64; 4]) -> [f64; 4] {
-    let w = [states[0], states[1] * x.sums[0], states[2] * x.sums[1], states[3] * x.both];
+    let w = [
+        states[0],
+        states[1] * x.sums[0],
+        states[2] * x.sums[1],
+        states[3] * x.both,
+    ];
     let total: f64 = w.iter().sum();
     w.map(|v| v / total)
 }
@@ -185,7 +209,9 @@ pub(crate) fn null_weights(panel: &Panel, evidence: &[Option<Evidence>], m: &Mix
 
 fn domain_ratios(e: &Evidence, domains: usize) -> Vec<f64> {
     let n = e.savings.len();
-    (0..domains).map(|d| e.domains[d * n..(d + 1) * n].iter().flatten().sum()).collect()
+    (0..domains)
+        .map(|d| e.domains[d * n..(d + 1) * n].iter().flatten().sum())
+        .collect()
 }
 
 /// Log likelihood ratios of savings, quality and both, and each domain's likelihood ratio, under the month's mixture.
@@ -199,7 +225,11 @@ pub(crate) struct Summary {
     pub(crate) onsets: Vec<usize>,
 }
 
-pub(crate) fn summaries(evidence: &[Option<Evidence>], m: &Mixture, domains: usize) -> Vec<Option<Summary>> {
+pub(crate) fn summaries(
+    evidence: &[Option<Evidence>],
+    m: &Mixture,
+    domains: usize,
+) -> Vec<Option<Summary>> {
     let mut x = Parts::default();
     let summary = |e: &Evidence, x: &mut Parts| {
         parts(e, m, x);
@@ -208,12 +238,22 @@ pub(crate) fn summaries(evidence: &[Option<Evidence>], m: &Mixture, domains: usi
         let prior = &m.onsets[1][from..from + n];
         let total: f64 = prior.iter().sum();
         let mut out = Summary {
-            savings: x.sums[0].ln(), quality: x.sums[1].ln(), both: x.both.ln(), domains: Vec::new(), onsets: Vec::new(),
+            savings: x.sums[0].ln(),
+            quality: x.sums[1].ln(),
+            both: x.both.ln(),
+            domains: Vec::new(),
+            onsets: Vec::new(),
         };
         for d in 0..domains {
             let (mut sum, mut best) = (0.0, (0.0, 0));
             for (t, (ratios, p)) in e.domains[d * n..(d + 1) * n].iter().zip(prior).enumerate() {
-                let l = ratios.iter().zip(m.sizes[1]).map(|(l, w)| l * w).sum::<f64>() * p / total;
+                let l = ratios
+                    .iter()
+                    .zip(m.sizes[1])
+                    .map(|(l, w)| l * w)
+                    .sum::<f64>()
+                    * p
+                    / total;
                 sum += l;
                 if l > best.0 {
                     best = (l, t);
@@ -224,26 +264,38 @@ pub(crate) fn summaries(evidence: &[Option<Evidence>], m: &Mixture, domains: usi
         }
         out
     };
-    evidence.iter().map(|e| e.as_ref().map(|e| summary(e, &mut x))).collect()
+    evidence
+        .iter()
+        .map(|e| e.as_ref().map(|e| summary(e, &mut x)))
+        .collect()
 }
 
 /// A likelihood ratio has mean 1 at most when nothing has moved. Where the resampled ones have more, because the model is
 /// wrong about tails or autocorrelation, its logarithm is multiplied by the largest power of at most 1 that mends it.
 pub(crate) fn power(null_logs: &[f64]) -> f64 {
-    let mean = |power: f64| null_logs.iter().map(|l| (power * l).exp()).sum::<f64>() / null_logs.len() as f64;
+    let mean = |power: f64| {
+        null_logs.iter().map(|l| (power * l).exp()).sum::<f64>() / null_logs.len() as f64
+    };
     if null_logs.is_empty() || mean(1.0) <= 1.0 {
         return 1.0;
     }
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..20 {
         let middle = 0.5 * (low + high);
-        if mean(middle) <= 1.0 { low = middle } else { high = middle }
+        if mean(middle) <= 1.0 {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     low
 }
 
 /// Posterior probabilities of the four states, shares of states by EM.
-pub(crate) fn posteriors(logs: &[Option<[f64; 3]>], start: [f64; 4]) -> (Vec<Option<[f64; 4]>>, [f64; 4]) {
+pub(crate) fn posteriors(
+    logs: &[Option<[f64; 3]>],
+    start: [f64; 4],
+) -> (Vec<Option<[f64; 4]>>, [f64; 4]) {
     let one = |l: &[f64; 3], states: &[f64; 4]| {
         let top = l.iter().copied().fold(0.0, f64::max);
         let w = [
@@ -277,7 +329,12 @@ pub(crate) fn posteriors(logs: &[Option<[f64; 3]>], start: [f64; 4]) -> (Vec<Opt
     let cautious = states[3] * (1.0 - 1.0 / (1.0 + count.sqrt()));
     states[0] += states[3] - cautious;
     states[3] = cautious;
-    (logs.iter().map(|l| l.as_ref().map(|l| one(l, &states))).collect(), states)
+    (
+        logs.iter()
+            .map(|l| l.as_ref().map(|l| one(l, &states)))
+            .collect(),
+        states,
+    )
 }
 
 /// The largest set of units whose mean local false discovery rate is at most `q`, most certain first.
@@ -299,8 +356,13 @@ pub(crate) fn benjamini_hochberg(p: &[(usize, f64)], q: f64) -> Vec<usize> {
     let mut order = p.to_vec();
     order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
     let m = order.len() as f64;
-    let last = (0..order.len()).rev().find(|i| order[*i].1 <= q * (i + 1) as f64 / m);
-    let mut rejected: Vec<usize> = order[..last.map_or(0, |i| i + 1)].iter().map(|x| x.0).collect();
+    let last = (0..order.len())
+        .rev()
+        .find(|i| order[*i].1 <= q * (i + 1) as f64 / m);
+    let mut rejected: Vec<usize> = order[..last.map_or(0, |i| i + 1)]
+        .iter()
+        .map(|x| x.0)
+        .collect();
     rejected.sort_unstable();
     rejected
 }

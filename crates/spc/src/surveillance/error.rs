@@ -9,7 +9,9 @@ use super::{MAX_MARKERS, Options, Panel};
 #[non_exhaustive]
 pub enum SurveillanceError {
     /// Values or starts that do not fill the panel.
-    #[error("{name} has {found} entries where the panel has room for {expected}; give one for each")]
+    #[error(
+        "{name} has {found} entries where the panel has room for {expected}; give one for each"
+    )]
     WrongLength {
         /// `values` or `starts`.
         name: &'static str,
@@ -19,7 +21,9 @@ pub enum SurveillanceError {
         expected: usize,
     },
     /// A value that is infinite or so large that its square is.
-    #[error("the value {value} at index {index} is too large to be computed with; correct it, or make it NaN for missing")]
+    #[error(
+        "the value {value} at index {index} is too large to be computed with; correct it, or make it NaN for missing"
+    )]
     ValueOutOfRange {
         /// Index into `values`.
         index: usize,
@@ -27,7 +31,9 @@ pub enum SurveillanceError {
         value: f64,
     },
     /// A month that the panel does not have.
-    #[error("the assessment is to end before month {end}, and the panel has {months}; choose from 1 to {months}")]
+    #[error(
+        "the assessment is to end before month {end}, and the panel has {months}; choose from 1 to {months}"
+    )]
     NoSuchMonth {
         /// What was asked for.
         end: usize,
@@ -72,19 +78,38 @@ impl SurveillanceError {
 const MAX_MAGNITUDE: f64 = 1e100;
 
 pub(super) fn check(panel: &Panel, end: usize, options: &Options) -> Result<(), SurveillanceError> {
-    let expected = panel.units.saturating_mul(panel.series).saturating_mul(panel.months);
-    for (name, found, expected) in
-        [("values", panel.values.len(), expected), ("starts", panel.starts.len(), panel.units)]
-    {
+    let expected = panel
+        .units
+        .saturating_mul(panel.series)
+        .saturating_mul(panel.months);
+    for (name, found, expected) in [
+        ("values", panel.values.len(), expected),
+        ("starts", panel.starts.len(), panel.units),
+    ] {
         if found != expected {
-            return Err(SurveillanceError::WrongLength { name, found, expected });
+            return Err(SurveillanceError::WrongLength {
+                name,
+                found,
+                expected,
+            });
         }
     }
     if end == 0 || end > panel.months {
-        return Err(SurveillanceError::NoSuchMonth { end, months: panel.months });
+        return Err(SurveillanceError::NoSuchMonth {
+            end,
+            months: panel.months,
+        });
     }
-    if let Some((index, value)) = panel.values.iter().enumerate().find(|(_, v)| v.abs() > MAX_MAGNITUDE) {
-        return Err(SurveillanceError::ValueOutOfRange { index, value: *value });
+    if let Some((index, value)) = panel
+        .values
+        .iter()
+        .enumerate()
+        .find(|(_, v)| v.abs() > MAX_MAGNITUDE)
+    {
+        return Err(SurveillanceError::ValueOutOfRange {
+            index,
+            value: *value,
+        });
     }
     let mut all = panel.design.markers();
     let markers = all.len();
@@ -93,19 +118,37 @@ pub(super) fn check(panel: &Panel, end: usize, options: &Options) -> Result<(), 
     let twice = all.windows(2).any(|pair| pair[0] == pair[1]);
     let empty = markers == 0 || panel.design.domains.iter().any(Vec::is_empty);
     if twice || empty || markers > MAX_MARKERS || all.last().is_some_and(|s| *s >= panel.series) {
-        return Err(SurveillanceError::Design { series: panel.series });
+        return Err(SurveillanceError::Design {
+            series: panel.series,
+        });
     }
-    let rates = [("alert_q", options.alert_q), ("watch_q", options.watch_q), ("marker_q", options.marker_q)];
+    let rates = [
+        ("alert_q", options.alert_q),
+        ("watch_q", options.watch_q),
+        ("marker_q", options.marker_q),
+    ];
     if let Some((name, value)) = rates.into_iter().find(|(_, q)| !(*q > 0.0 && *q < 1.0)) {
-        return Err(SurveillanceError::Option { name, value, range: "between 0 and 1" });
+        return Err(SurveillanceError::Option {
+            name,
+            value,
+            range: "between 0 and 1",
+        });
     }
     if !(12..=600).contains(&options.baseline_months) {
         let value = options.baseline_months as f64;
-        return Err(SurveillanceError::Option { name: "baseline_months", value, range: "12 to 600" });
+        return Err(SurveillanceError::Option {
+            name: "baseline_months",
+            value,
+            range: "12 to 600",
+        });
     }
     if !(99..=1_000_000).contains(&options.resamples) {
         let value = options.resamples as f64;
-        return Err(SurveillanceError::Option { name: "resamples", value, range: "99 to 1,000,000" });
+        return Err(SurveillanceError::Option {
+            name: "resamples",
+            value,
+            range: "99 to 1,000,000",
+        });
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Evidence that a unit's series have moved: likelihood ratios over onset, ramp and size.
 
+use super::Design;
 use super::correlation::leave_out;
 use super::fit::{Own, Shared, Span, Step, level_of, score, whiten};
-use super::Design;
 
 /// Sizes of a shift, in marginal standard deviations, and their prior weights.
 pub(crate) const SIZES: [f64; 4] = [0.6, 1.0, 1.6, 2.4];
@@ -43,17 +43,28 @@ pub(crate) struct Scratch {
 
 /// Response of a level at month `k` (from the start of monitoring) to a shift that begins in month `onset`.
 fn response(k: usize, onset: usize, ramp: f64) -> f64 {
-    if k < onset { 0.0 } else { (((k - onset + 1) as f64) / ramp).min(1.0) }
+    if k < onset {
+        0.0
+    } else {
+        (((k - onset + 1) as f64) / ramp).min(1.0)
+    }
 }
 
 /// Response in the month observed before, which may lie in the baseline (`None`, or the first month: `usize::MAX`).
 fn before(k: Option<usize>, onset: usize, ramp: f64) -> f64 {
-    k.filter(|k| *k < usize::MAX / 2).map_or(0.0, |k| response(k, onset, ramp))
+    k.filter(|k| *k < usize::MAX / 2)
+        .map_or(0.0, |k| response(k, onset, ramp))
 }
 
 /// `z` is the unit's block (series-major, each `months` long).
 pub(crate) fn evidence(
-    z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, design: &Design, x: &mut Scratch,
+    z: &[f64],
+    months: usize,
+    span: Span,
+    own: &[Own],
+    shared: &Shared,
+    design: &Design,
+    x: &mut Scratch,
 ) -> Evidence {
     let n = span.monitored();
     let domains = design.domains.len();
@@ -63,7 +74,16 @@ pub(crate) fn evidence(
         quality: vec![[0.0; K]; n],
         domains: vec![[1.0; K]; n * domains],
     };
-    savings(z, months, span, own[design.savings], shared, design.savings, x, &mut out.savings);
+    savings(
+        z,
+        months,
+        span,
+        own[design.savings],
+        shared,
+        design.savings,
+        x,
+        &mut out.savings,
+    );
     quality(z, months, span, own, shared, design, x, &mut out.domains);
     for (at, ratios) in out.domains.iter().enumerate() {
         for (sum, ratio) in out.quality[at % n].iter_mut().zip(ratios) {
@@ -81,7 +101,16 @@ fn add_ratios(a: f64, b: f64, weight: f64, to: &mut Ratios) {
 }
 
 /// One series; the autocorrelation is integrated over its posterior under "nothing moved".
-fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ratios]) {
+fn savings(
+    z: &[f64],
+    months: usize,
+    span: Span,
+    own: Own,
+    shared: &Shared,
+    s: usize,
+    x: &mut Scratch,
+    out: &mut [Ratios],
+) {
     if !own.usable() {
         return;
     }
@@ -96,14 +125,28 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
     let mut logs = [f64::NEG_INFINITY; RHO_GRID];
     let mut ratios = vec![[0.0; K]; grid * n];
     for g in 0..grid {
-        let offset = if grid == 1 { 0.0 } else { -2.1 + 4.2 * g as f64 / (grid - 1) as f64 };
-        let rho = if grid == 1 { own.rho } else { own.rho_centre + offset * spread };
+        let offset = if grid == 1 {
+            0.0
+        } else {
+            -2.1 + 4.2 * g as f64 / (grid - 1) as f64
+        };
+        let rho = if grid == 1 {
+            own.rho
+        } else {
+            own.rho_centre + offset * spread
+        };
         if !(-0.8..=0.95).contains(&rho) {
             continue;
         }
         let sd = own.sigma / (1.0 - rho * rho).sqrt();
-        let (level, level_var) =
-            level_of(&z[..baseline], sd, rho, nu, (series.level, series.level_var), &mut x.steps);
+        let (level, level_var) = level_of(
+            &z[..baseline],
+            sd,
+            rho,
+            nu,
+            (series.level, series.level_var),
+            &mut x.steps,
+        );
         whiten(z, level, sd, rho, &mut x.steps);
         let mut log = -0.5 * offset * offset + 0.5 * level_var.ln() + 0.5 * (1.0 - rho * rho).ln();
         let (mut oo, mut ou) = (0.0, 0.0);
@@ -124,7 +167,11 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
         log += -quad + 0.5 * factor * ou * ou - 0.5 * (1.0 + level_var * oo).ln();
         logs[g] = log;
         let unit = sd_hat / sd;
-        let first = x.steps.iter().position(|step| step.month >= baseline).unwrap_or(x.steps.len());
+        let first = x
+            .steps
+            .iter()
+            .position(|step| step.month >= baseline)
+            .unwrap_or(x.steps.len());
         let steps = &x.steps[first..];
         let m = steps.len();
         // Sums from a step to the end: a shift that is there in full acts like a level.
@@ -150,14 +197,20 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
                         ho += x.tail[2 * i + 1];
                         break;
                     }
-                    let h = info.sqrt() * (response(k, onset, ramp) - step.carry * before) * step.scale;
+                    let h =
+                        info.sqrt() * (response(k, onset, ramp) - step.carry * before) * step.scale;
                     a += h * score(step.e, nu, info);
                     b += h * h;
                     ho += h * info.sqrt() * step.o;
                 }
                 a -= factor * ho * ou;
                 b -= factor * ho * ho;
-                add_ratios(unit * a, unit * unit * b, 1.0 / RAMPS.len() as f64, &mut ratios[g * n + onset]);
+                add_ratios(
+                    unit * a,
+                    unit * unit * b,
+                    1.0 / RAMPS.len() as f64,
+                    &mut ratios[g * n + onset],
+                );
             }
         }
     }
@@ -166,13 +219,25 @@ fn savings(z: &[f64], months: usize, span: Span, own: Own, shared: &Shared, s: u
     let total: f64 = weights.iter().sum();
     for (onset, out) in out.iter_mut().enumerate() {
         for (k, out) in out.iter_mut().enumerate() {
-            *out = (0..grid).map(|g| weights[g] * ratios[g * n + onset][k]).sum::<f64>() / total;
+            *out = (0..grid)
+                .map(|g| weights[g] * ratios[g * n + onset][k])
+                .sum::<f64>()
+                / total;
         }
     }
 }
 
 /// All markers at once: what the markers of other domains did is taken off what a domain's markers did.
-fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, design: &Design, x: &mut Scratch, out: &mut [Ratios]) {
+fn quality(
+    z: &[f64],
+    months: usize,
+    span: Span,
+    own: &[Own],
+    shared: &Shared,
+    design: &Design,
+    x: &mut Scratch,
+    out: &mut [Ratios],
+) {
     let n = span.monitored();
     let markers = design.markers();
     let p = markers.len();
@@ -208,7 +273,11 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
             ou += x.o[at] * x.u[at];
         }
         // (I + c o o')^(−1/2) = I − β o o'.
-        let beta = if oo > 0.0 { (1.0 - 1.0 / (1.0 + o.level_var * oo).sqrt()) / oo } else { 0.0 };
+        let beta = if oo > 0.0 {
+            (1.0 - 1.0 / (1.0 + o.level_var * oo).sqrt()) / oo
+        } else {
+            0.0
+        };
         x.beta[m] = beta;
         for k in 0..n {
             let at = m * n + k;
@@ -274,7 +343,11 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
                     let other = x.o[j * n + k];
                     let at = (k * size + r) * size + q;
                     x.pairs[at] = x.pairs[at + size * size]
-                        + if known && !other.is_nan() { c[i * p + j] * o * other } else { 0.0 };
+                        + if known && !other.is_nan() {
+                            c[i * p + j] * o * other
+                        } else {
+                            0.0
+                        };
                 }
             }
         }
@@ -319,7 +392,8 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
                             let o = x.o[j * n + k];
                             ho += if o.is_nan() { 0.0 } else { c * o };
                         }
-                        b += hh - 2.0 * hq[width] * ho + hr[width] * hq[width] * x.pairs[r * size + q];
+                        b += hh - 2.0 * hq[width] * ho
+                            + hr[width] * hq[width] * x.pairs[r * size + q];
                     }
                 }
                 let to = &mut out[d * n + onset];
@@ -334,12 +408,25 @@ fn quality(z: &[f64], months: usize, span: Span, own: &[Own], shared: &Shared, d
 
 /// One-sided p-value that a single series has been higher since month `onset` (index) than its own level, by weighted
 /// least squares on the whitened scale: `Φ(−a/√b)`. 1 for a series that cannot be used.
-pub(crate) fn series_p(z: &[f64], span: Span, own: Own, shared: &Shared, onset: usize, steps: &mut Vec<Step>) -> f64 {
+pub(crate) fn series_p(
+    z: &[f64],
+    span: Span,
+    own: Own,
+    shared: &Shared,
+    onset: usize,
+    steps: &mut Vec<Step>,
+) -> f64 {
     if !own.usable() {
         return 1.0;
     }
     let (nu, info) = (shared.nu, shared.information);
-    whiten(&z[span.start..span.end], own.level, own.marginal_sd(), own.rho, steps);
+    whiten(
+        &z[span.start..span.end],
+        own.level,
+        own.marginal_sd(),
+        own.rho,
+        steps,
+    );
     let (mut a, mut b, mut ho, mut oo, mut ou) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for step in steps.iter().filter(|step| step.month >= span.baseline()) {
         let (u, o) = (score(step.e, nu, info), info.sqrt() * step.o);
@@ -354,5 +441,9 @@ pub(crate) fn series_p(z: &[f64], span: Span, own: Own, shared: &Shared, onset: 
     let factor = own.level_var / (1.0 + own.level_var * oo);
     a -= factor * ho * ou;
     b -= factor * ho * ho;
-    if b > 0.0 { super::stats::normal_upper(a / b.sqrt()) } else { 1.0 }
+    if b > 0.0 {
+        super::stats::normal_upper(a / b.sqrt())
+    } else {
+        1.0
+    }
 }

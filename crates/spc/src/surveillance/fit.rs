@@ -3,8 +3,8 @@
 //! Everything here is estimated from the months known so far; nothing looks at what a unit is suspected of, but for the
 //! weights with which units count in the peers' value of a month.
 
-use super::{NationalEvent, Options, Panel};
 use super::stats::{biweight, mean_of, median, variance_of};
+use super::{NationalEvent, Options, Panel};
 
 /// A unit's months: `[start, base)` is the baseline, `[base, end)` is monitored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,11 @@ impl Span {
             h if h > MIN_BASELINE => (h - MIN_BASELINE).max(MIN_BASELINE).min(baseline),
             _ => return None,
         };
-        Some(Self { start, base: start + base, end })
+        Some(Self {
+            start,
+            base: start + base,
+            end,
+        })
     }
     pub(crate) fn baseline(&self) -> usize {
         self.base - self.start
@@ -83,7 +87,14 @@ pub(crate) struct Own {
     pub(crate) level_var: f64,
 }
 
-pub(crate) const UNUSABLE: Own = Own { rho: f64::NAN, rho_centre: 0.0, rho_spread: 0.0, sigma: 1.0, level: 0.0, level_var: 0.0 };
+pub(crate) const UNUSABLE: Own = Own {
+    rho: f64::NAN,
+    rho_centre: 0.0,
+    rho_spread: 0.0,
+    sigma: 1.0,
+    level: 0.0,
+    level_var: 0.0,
+};
 
 impl Own {
     pub(crate) fn usable(&self) -> bool {
@@ -141,7 +152,14 @@ pub(crate) fn whiten(z: &[f64], level: f64, sd: f64, rho: f64, out: &mut Vec<Ste
                 (carry, scale_of(carry), past, earlier)
             }
         };
-        out.push(Step { month, e: (x - carry * past) * scale, o: (1.0 - carry) * scale, carry, scale, previous });
+        out.push(Step {
+            month,
+            e: (x - carry * past) * scale,
+            o: (1.0 - carry) * scale,
+            carry,
+            scale,
+            previous,
+        });
         before = Some((month, x));
     }
 }
@@ -157,7 +175,14 @@ pub(crate) fn information(nu: f64) -> f64 {
 
 /// Level by weighted least squares on the whitened scale with t weights, shrunk towards `prior` (mean, variance).
 /// Returns level and its variance in units of `sd²`.
-pub(crate) fn level_of(z: &[f64], sd: f64, rho: f64, nu: f64, prior: (f64, f64), steps: &mut Vec<Step>) -> (f64, f64) {
+pub(crate) fn level_of(
+    z: &[f64],
+    sd: f64,
+    rho: f64,
+    nu: f64,
+    prior: (f64, f64),
+    steps: &mut Vec<Step>,
+) -> (f64, f64) {
     let mut level = prior.0;
     let mut sum = 0.0;
     let mut count = 0.0;
@@ -168,7 +193,11 @@ pub(crate) fn level_of(z: &[f64], sd: f64, rho: f64, nu: f64, prior: (f64, f64),
     if count > 0.0 {
         level = sum / count;
     }
-    let prior_precision = if prior.1 > 0.0 { sd * sd / prior.1 } else { 1e6 };
+    let prior_precision = if prior.1 > 0.0 {
+        sd * sd / prior.1
+    } else {
+        1e6
+    };
     let info = information(nu);
     let mut precision = prior_precision;
     for _ in 0..3 {
@@ -246,7 +275,13 @@ fn shrink_rho(raw: &[Option<(f64, f64)>], shared: &[SeriesShared], unit_var: f64
 }
 
 /// Log variance of innovations of a baseline (t scale, unit-variance form) and its sampling variance.
-fn log_variance(z: &[f64], rho: f64, nu: f64, level_prior: (f64, f64), steps: &mut Vec<Step>) -> Option<(f64, f64)> {
+fn log_variance(
+    z: &[f64],
+    rho: f64,
+    nu: f64,
+    level_prior: (f64, f64),
+    steps: &mut Vec<Step>,
+) -> Option<(f64, f64)> {
     let sd = variance_of(z.iter().copied().filter(|v| !v.is_nan()))?.sqrt();
     if sd <= 0.0 || !sd.is_finite() {
         return None;
@@ -257,16 +292,24 @@ fn log_variance(z: &[f64], rho: f64, nu: f64, level_prior: (f64, f64), steps: &m
     let mut s2 = sd * sd;
     let n = steps.len() as f64;
     for _ in 0..6 {
-        let sum: f64 = steps.iter().map(|s| (nu + 1.0) * s.e * s.e / (nu - 2.0 + s.e * s.e / s2)).sum();
+        let sum: f64 = steps
+            .iter()
+            .map(|s| (nu + 1.0) * s.e * s.e / (nu - 2.0 + s.e * s.e / s2))
+            .sum();
         s2 = sum / (n - 1.0);
     }
     let log = (s2 * (1.0 - rho * rho)).ln();
-    log.is_finite().then_some((log, 2.0 * (nu + 3.0) / (nu * (n - 1.0))))
+    log.is_finite()
+        .then_some((log, 2.0 * (nu + 3.0) / (nu * (n - 1.0))))
 }
 
 /// A unit's own values given what is shared. `z` is the unit's block, series-major, each `months` long.
 pub(crate) fn own_values(
-    z: &[f64], months: usize, span: Span, shared: &Shared, steps: &mut Vec<Step>,
+    z: &[f64],
+    months: usize,
+    span: Span,
+    shared: &Shared,
+    steps: &mut Vec<Step>,
 ) -> Vec<Own> {
     let mut own = vec![UNUSABLE; shared.series.len()];
     let base = |s: usize| &z[s * months + span.start..s * months + span.base];
@@ -281,30 +324,42 @@ pub(crate) fn own_values(
 }
 
 fn usable_lag1(z: &[f64]) -> Option<(f64, f64)> {
-    (z.iter().filter(|v| !v.is_nan()).count() >= MIN_BASELINE).then(|| lag1(z)).flatten()
+    (z.iter().filter(|v| !v.is_nan()).count() >= MIN_BASELINE)
+        .then(|| lag1(z))
+        .flatten()
 }
 
 fn finish(z: &[f64], shared: &SeriesShared, nu: f64, own: &mut Own, steps: &mut Vec<Step>) {
-    let Some((log, v)) = log_variance(z, own.rho, nu, (shared.level, shared.level_var), steps) else {
+    let Some((log, v)) = log_variance(z, own.rho, nu, (shared.level, shared.level_var), steps)
+    else {
         own.rho = f64::NAN;
         return;
     };
     let weight = shared.log_var_var / (shared.log_var_var + v);
     own.sigma = (0.5 * (shared.log_var + weight * (log - shared.log_var))).exp();
     let sd = own.marginal_sd();
-    (own.level, own.level_var) = level_of(z, sd, own.rho, nu, (shared.level, shared.level_var), steps);
+    (own.level, own.level_var) =
+        level_of(z, sd, own.rho, nu, (shared.level, shared.level_var), steps);
 }
 
 /// Fits everything from months `0..end`.
 pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     let (units, series, months) = (panel.units, panel.series, panel.months);
-    let spans: Vec<Option<Span>> =
-        (0..units).map(|u| Span::of(panel.start(u), end, options.baseline_months)).collect();
+    let spans: Vec<Option<Span>> = (0..units)
+        .map(|u| Span::of(panel.start(u), end, options.baseline_months))
+        .collect();
     let mut z = vec![f64::NAN; panel.values.len()];
     let mut effects = vec![0.0; series * months];
     let mut steps = Vec::new();
     for s in 0..series {
-        adjust_for_peers(panel, s, end, &spans, &mut z, &mut effects[s * months..(s + 1) * months]);
+        adjust_for_peers(
+            panel,
+            s,
+            end,
+            &spans,
+            &mut z,
+            &mut effects[s * months..(s + 1) * months],
+        );
     }
     let base = |z: &[f64], u: usize, s: usize, span: Span| -> (usize, usize) {
         let _ = z;
@@ -326,25 +381,45 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     for s in 0..series {
         let r: Vec<(f64, f64)> = (0..units).filter_map(|u| raw[u * series + s]).collect();
         let weight: f64 = r.iter().map(|x| 1.0 / x.1).sum();
-        let rho = if r.is_empty() { 0.0 } else { r.iter().map(|x| x.0 / x.1).sum::<f64>() / weight };
+        let rho = if r.is_empty() {
+            0.0
+        } else {
+            r.iter().map(|x| x.0 / x.1).sum::<f64>() / weight
+        };
         let rho = rho.clamp(RHO_RANGE.0, RHO_RANGE.1);
-        let scatter = mean_of(r.iter().map(|x| (x.0 - rho).powi(2) - x.1 * (1.0 - rho * rho))).unwrap_or(0.0);
+        let scatter = mean_of(
+            r.iter()
+                .map(|x| (x.0 - rho).powi(2) - x.1 * (1.0 - rho * rho)),
+        )
+        .unwrap_or(0.0);
         scatter_all.push((scatter, r.len()));
-        shared.push(SeriesShared { rho, rho_var: 0.0, log_var: 0.0, log_var_var: 0.0, level: 0.0, level_var: 0.0 });
+        shared.push(SeriesShared {
+            rho,
+            rho_var: 0.0,
+            log_var: 0.0,
+            log_var_var: 0.0,
+            level: 0.0,
+            level_var: 0.0,
+        });
     }
     // Scatter in total is pooled over series, and split into what a unit's series share and what each has alone.
     let total = scatter_all.iter().map(|x| x.0 * x.1 as f64).sum::<f64>()
         / scatter_all.iter().map(|x| x.1 as f64).sum::<f64>().max(1.0);
     let (mut cross, mut pairs) = (0.0, 0.0);
     for u in 0..units {
-        let d: Vec<f64> =
-            (0..series).filter_map(|s| raw[u * series + s].map(|r| r.0 - shared[s].rho)).collect();
+        let d: Vec<f64> = (0..series)
+            .filter_map(|s| raw[u * series + s].map(|r| r.0 - shared[s].rho))
+            .collect();
         let (sum, squares): (f64, f64) = (d.iter().sum(), d.iter().map(|x| x * x).sum());
         cross += sum * sum - squares;
         pairs += (d.len() * d.len().saturating_sub(1)) as f64;
     }
     let total = total.clamp(0.0, 0.16);
-    let rho_unit_var = if pairs > 0.0 { (cross / pairs).clamp(0.0, total) } else { 0.0 };
+    let rho_unit_var = if pairs > 0.0 {
+        (cross / pairs).clamp(0.0, total)
+    } else {
+        0.0
+    };
     for s in &mut shared {
         s.rho_var = (total - rho_unit_var).max(1e-4);
     }
@@ -366,7 +441,9 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             })
             .collect();
         shared[s].level = median(levels.clone()).unwrap_or(0.0);
-        shared[s].level_var = variance_of(levels.iter().copied()).unwrap_or(1.0).max(1e-12);
+        shared[s].level_var = variance_of(levels.iter().copied())
+            .unwrap_or(1.0)
+            .max(1e-12);
     }
     let mut nu = 8.0;
     let mut logs: Vec<Option<(f64, f64)>> = vec![None; units * series];
@@ -376,22 +453,37 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
                 let o = own[u * series + s];
                 if let (Some(span), true) = (spans[u], o.usable()) {
                     let (a, b) = base(&z, u, s, span);
-                    logs[u * series + s] =
-                        log_variance(&z[a..b], o.rho, nu, (shared[s].level, shared[s].level_var * 100.0), &mut steps);
+                    logs[u * series + s] = log_variance(
+                        &z[a..b],
+                        o.rho,
+                        nu,
+                        (shared[s].level, shared[s].level_var * 100.0),
+                        &mut steps,
+                    );
                 }
             }
             let l: Vec<(f64, f64)> = (0..units).filter_map(|u| logs[u * series + s]).collect();
             let weight: f64 = l.iter().map(|x| 1.0 / x.1).sum();
-            let centre = if l.is_empty() { 0.0 } else { l.iter().map(|x| x.0 / x.1).sum::<f64>() / weight };
+            let centre = if l.is_empty() {
+                0.0
+            } else {
+                l.iter().map(|x| x.0 / x.1).sum::<f64>() / weight
+            };
             shared[s].log_var = centre;
             shared[s].log_var_var =
-                mean_of(l.iter().map(|x| ((x.0 - centre).powi(2)).min(4.0) - x.1)).unwrap_or(0.0).max(0.0025);
+                mean_of(l.iter().map(|x| ((x.0 - centre).powi(2)).min(4.0) - x.1))
+                    .unwrap_or(0.0)
+                    .max(0.0025);
             let sd2 = centre.exp() / (1.0 - shared[s].rho.powi(2));
-            let noise = mean_of((0..units).filter(|u| own[u * series + s].usable()).filter_map(|u| {
-                let span = spans[u]?;
-                let rho = own[u * series + s].rho;
-                Some(sd2 * (1.0 + rho) / ((1.0 - rho) * span.baseline() as f64))
-            }))
+            let noise = mean_of(
+                (0..units)
+                    .filter(|u| own[u * series + s].usable())
+                    .filter_map(|u| {
+                        let span = spans[u]?;
+                        let rho = own[u * series + s].rho;
+                        Some(sd2 * (1.0 + rho) / ((1.0 - rho) * span.baseline() as f64))
+                    }),
+            )
             .unwrap_or(0.0);
             if round == 0 {
                 shared[s].level_var = (shared[s].level_var - noise).max(0.02 * sd2);
@@ -408,16 +500,35 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             nu = degrees_of_freedom(&z, &own, &spans, series, months);
         }
     }
-    let shared = Shared { nu, information: information(nu), series: shared, rho_unit_var, precision: Vec::new() };
+    let shared = Shared {
+        nu,
+        information: information(nu),
+        series: shared,
+        rho_unit_var,
+        precision: Vec::new(),
+    };
     let residuals = baseline_residuals(&z, &own, &spans, series, months);
-    let mut fit = Fit { spans, z, effects, own, shared, residuals };
-    fit.shared.precision = super::correlation::precision(&fit.residuals, series, panel, &fit.shared);
+    let mut fit = Fit {
+        spans,
+        z,
+        effects,
+        own,
+        shared,
+        residuals,
+    };
+    fit.shared.precision =
+        super::correlation::precision(&fit.residuals, series, panel, &fit.shared);
     fit
 }
 
 /// `y − (month's effect)`, where the effect is a robust location of `y − (unit's own baseline mean)` over the units.
 fn adjust_for_peers(
-    panel: &Panel, s: usize, end: usize, spans: &[Option<Span>], z: &mut [f64], effects: &mut [f64],
+    panel: &Panel,
+    s: usize,
+    end: usize,
+    spans: &[Option<Span>],
+    z: &mut [f64],
+    effects: &mut [f64],
 ) {
     let (units, series, months) = (panel.units, panel.series, panel.months);
     let at = |u: usize, t: usize| (u * series + s) * months + t;
@@ -438,7 +549,9 @@ fn adjust_for_peers(
                 pool.push((value - level[u], 1.0));
             }
             if round < 2 {
-                let Some(centre) = median(pool.iter().map(|x| x.0).collect()) else { continue };
+                let Some(centre) = median(pool.iter().map(|x| x.0).collect()) else {
+                    continue;
+                };
                 effects[t] = centre;
                 spreads.extend(median(pool.iter().map(|x| (x.0 - centre).abs()).collect()));
             } else {
@@ -454,7 +567,11 @@ fn adjust_for_peers(
         for u in 0..units {
             level[u] = spans[u]
                 .and_then(|span| {
-                    mean_of((span.start..span.base).map(|t| y[at(u, t)] - effects[t]).filter(|v| !v.is_nan()))
+                    mean_of(
+                        (span.start..span.base)
+                            .map(|t| y[at(u, t)] - effects[t])
+                            .filter(|v| !v.is_nan()),
+                    )
                 })
                 .unwrap_or(f64::NAN);
         }
@@ -470,7 +587,9 @@ fn adjust_for_peers(
 /// moved: otherwise the peers' value follows those that moved, and hides part of it.
 pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[f64]) {
     let (units, series, months) = (panel.units, panel.series, panel.months);
-    let Some(first) = fit.spans.iter().flatten().map(|span| span.base).min() else { return };
+    let Some(first) = fit.spans.iter().flatten().map(|span| span.base).min() else {
+        return;
+    };
     let mut pool: Vec<(f64, f64)> = Vec::with_capacity(units);
     for s in 0..series {
         let row = |u: usize| (u * series + s) * months;
@@ -481,12 +600,17 @@ pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[
                 let own = &fit.own[u * series + s];
                 let z = fit.z[row(u) + t];
                 if own.usable() && !z.is_nan() && t >= span.start {
-                    let weight = if t >= span.base { null_weight[u * series + s] } else { 1.0 };
+                    let weight = if t >= span.base {
+                        null_weight[u * series + s]
+                    } else {
+                        1.0
+                    };
                     pool.push(((z - own.level) / own.marginal_sd(), weight));
                 }
             }
             // Deviations are in units of each one's own standard deviation, so a typical one turns the shift back.
-            let sd = (0.5 * fit.shared.series[s].log_var).exp() / (1.0 - fit.shared.series[s].rho.powi(2)).sqrt();
+            let sd = (0.5 * fit.shared.series[s].log_var).exp()
+                / (1.0 - fit.shared.series[s].rho.powi(2)).sqrt();
             let shift = sd * biweight(&pool, 0.0, 4.685);
             fit.effects[s * months + t] += shift;
             for u in 0..units {
@@ -505,9 +629,15 @@ pub(crate) fn national_events(fit: &Fit, panel: &Panel, end: usize) -> Vec<Natio
     used.into_iter()
         .filter_map(|series| {
             let effects = &fit.effects[series * panel.months..series * panel.months + end];
-            let (last, before) = effects.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>().split_last().map(|(l, b)| (*l, b.to_vec()))?;
+            let (last, before) = effects
+                .windows(2)
+                .map(|pair| pair[1] - pair[0])
+                .collect::<Vec<_>>()
+                .split_last()
+                .map(|(l, b)| (*l, b.to_vec()))?;
             let usual = 1.4826 * median(before.iter().map(|change| change.abs()).collect())?;
-            (before.len() >= 11 && usual > 0.0 && last.abs() > 5.0 * usual).then_some(NationalEvent { series, jump: last })
+            (before.len() >= 11 && usual > 0.0 && last.abs() > 5.0 * usual)
+                .then_some(NationalEvent { series, jump: last })
         })
         .collect()
 }
@@ -528,10 +658,15 @@ fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
         Some((own.level + own.rho * past, own.sigma))
     };
     let deviations: Vec<f64> = (0..panel.units)
-        .filter_map(|u| expected(fit, u).map(|(usual, sigma)| (fit.z[(u * series + s) * months + t] - usual).abs() / sigma))
+        .filter_map(|u| {
+            expected(fit, u)
+                .map(|(usual, sigma)| (fit.z[(u * series + s) * months + t] - usual).abs() / sigma)
+        })
         .collect();
     let count = deviations.len() as f64;
-    let Some(scale) = median(deviations).map(|mad| 1.4826 * mad) else { return };
+    let Some(scale) = median(deviations).map(|mad| 1.4826 * mad) else {
+        return;
+    };
     // Four standard errors of the median absolute deviation above the usual.
     if scale <= 1.15 + 4.7 / count.sqrt() {
         return;
@@ -545,17 +680,28 @@ fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
 }
 
 /// Degrees of freedom in a grid with the largest likelihood of the standardised baseline innovations.
-fn degrees_of_freedom(z: &[f64], own: &[Own], spans: &[Option<Span>], series: usize, months: usize) -> f64 {
+fn degrees_of_freedom(
+    z: &[f64],
+    own: &[Own],
+    spans: &[Option<Span>],
+    series: usize,
+    months: usize,
+) -> f64 {
     const GRID: [f64; 6] = [4.0, 5.0, 6.0, 8.0, 12.0, 30.0];
     let residuals = baseline_residuals(z, own, spans, series, months);
     let mut best = (f64::NEG_INFINITY, 8.0);
     let e: Vec<f64> = residuals.into_iter().filter(|e| !e.is_nan()).collect();
-    let Some(var) = mean_of(e.iter().map(|e| e * e).filter(|v| *v < 36.0)) else { return 8.0 };
+    let Some(var) = mean_of(e.iter().map(|e| e * e).filter(|v| *v < 36.0)) else {
+        return 8.0;
+    };
     for nu in GRID {
         let constant = super::stats::ln_gamma((nu + 1.0) / 2.0)
             - super::stats::ln_gamma(nu / 2.0)
             - 0.5 * (std::f64::consts::PI * (nu - 2.0)).ln();
-        let sum: f64 = e.iter().map(|e| constant - (nu + 1.0) / 2.0 * (e * e / (var * (nu - 2.0))).ln_1p()).sum();
+        let sum: f64 = e
+            .iter()
+            .map(|e| constant - (nu + 1.0) / 2.0 * (e * e / (var * (nu - 2.0))).ln_1p())
+            .sum();
         if sum > best.0 {
             best = (sum, nu);
         }
@@ -564,7 +710,13 @@ fn degrees_of_freedom(z: &[f64], own: &[Own], spans: &[Option<Span>], series: us
 }
 
 /// Rows of standardised innovations, a unit-month each, all series; NaN where missing.
-fn baseline_residuals(z: &[f64], own: &[Own], spans: &[Option<Span>], series: usize, months: usize) -> Vec<f64> {
+fn baseline_residuals(
+    z: &[f64],
+    own: &[Own],
+    spans: &[Option<Span>],
+    series: usize,
+    months: usize,
+) -> Vec<f64> {
     let mut rows = Vec::new();
     let mut steps = Vec::new();
     for (u, span) in spans.iter().enumerate() {
@@ -577,7 +729,13 @@ fn baseline_residuals(z: &[f64], own: &[Own], spans: &[Option<Span>], series: us
                 continue;
             }
             let at = (u * series + s) * months;
-            whiten(&z[at + span.start..at + span.base], o.level, o.marginal_sd(), o.rho, &mut steps);
+            whiten(
+                &z[at + span.start..at + span.base],
+                o.level,
+                o.marginal_sd(),
+                o.rho,
+                &mut steps,
+            );
             for step in &steps {
                 rows[first + step.month * series + s] = step.e;
             }

@@ -4,16 +4,20 @@
 //! of the population, and its innovations from whole unit-months of the baselines: tails and correlation between series
 //! stay as they are in the data. It then goes through the same estimation of its own values as any unit.
 
+use super::Panel;
 use super::evidence::{Evidence, Scratch, evidence};
 use super::fit::{Fit, RHO_RANGE, Span, own_values};
 use super::random::Random;
-use super::Panel;
 
 /// Months before the first, so that the made series begins in its stationary state.
 const BURN_IN: usize = 12;
 
 pub(crate) fn resample(
-    panel: &Panel, fit: &Fit, count: usize, seed: u64, scratch: &mut Scratch,
+    panel: &Panel,
+    fit: &Fit,
+    count: usize,
+    seed: u64,
+    scratch: &mut Scratch,
 ) -> Vec<Option<Evidence>> {
     let (series, months) = (panel.series, panel.months);
     let mut random = Random::new(seed);
@@ -36,7 +40,8 @@ pub(crate) fn resample(
         let common = fit.shared.rho_unit_var.sqrt() * random.normal();
         let mut level = vec![0.0; series];
         for (s, shared) in fit.shared.series.iter().enumerate() {
-            rho[s] = (shared.rho + common + shared.rho_var.sqrt() * random.normal()).clamp(RHO_RANGE.0, RHO_RANGE.1);
+            rho[s] = (shared.rho + common + shared.rho_var.sqrt() * random.normal())
+                .clamp(RHO_RANGE.0, RHO_RANGE.1);
             let log_var = shared.log_var + shared.log_var_var.sqrt() * random.normal();
             sd[s] = (0.5 * log_var).exp() / (1.0 - rho[s] * rho[s]).sqrt();
             level[s] = shared.level + shared.level_var.sqrt() * random.normal();
@@ -52,7 +57,9 @@ pub(crate) fn resample(
                 }
                 let e = if scale[s] > 0.0 { e / scale[s] } else { 0.0 };
                 x[s] = rho[s] * x[s] + (1.0 - rho[s] * rho[s]).sqrt() * e;
-                let Some(month) = step.checked_sub(BURN_IN) else { continue };
+                let Some(month) = step.checked_sub(BURN_IN) else {
+                    continue;
+                };
                 let at = s * months + span.start + month;
                 if !template[at].is_nan() {
                     z[at] = level[s] + sd[s] * x[s];
@@ -60,7 +67,15 @@ pub(crate) fn resample(
             }
         }
         let own = own_values(&z, months, span, &fit.shared, &mut steps);
-        made.push(Some(evidence(&z, months, span, &own, &fit.shared, &panel.design, scratch)));
+        made.push(Some(evidence(
+            &z,
+            months,
+            span,
+            &own,
+            &fit.shared,
+            &panel.design,
+            scratch,
+        )));
     }
     made
 }
