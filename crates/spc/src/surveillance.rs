@@ -20,8 +20,9 @@
 //!    it is taken off.
 //! 4. Mixture (`decide`): shares of states, sizes, onsets and of the lag from savings to quality by EM over all units,
 //!    with Dirichlet priors (Efron 2008 for the two-groups model; here four).
-//! 5. Calibration (`null`): units made from resampled whole unit-months go through steps 2 to 4. Their likelihood ratios
-//!    must have mean ≤ 1, or all are tempered; p-values are ranks among them.
+//! 5. Calibration (`null`): units made from resampled whole unit-months, without and with planted shifts, go through
+//!    steps 2 to 4. A logistic regression on them tempers likelihood ratios that say too much; p-values are ranks among
+//!    those without.
 //! 6. Decision (`decide`): the largest set with mean local fdr ≤ q (Sun & Cai 2007), out of units whose savings and quality
 //!    are each beyond what [`MAX_P`] of made units reach; in it, markers by Benjamini and Hochberg.
 //!
@@ -231,6 +232,7 @@ pub fn assess(
     seed: u64,
 ) -> Result<Assessment, SurveillanceError> {
     error::check(panel, end, options)?;
+    let domains = panel.design.domains.len();
     let mut scratch = evidence::Scratch::default();
     let mut fit = fit::fit(panel, end, options);
     let assessed = |fit: &fit::Fit, unit: usize| {
@@ -251,10 +253,12 @@ pub fn assess(
                     let own = &fit.own[unit * panel.series..(unit + 1) * panel.series];
                     let z = Panel::block(&fit.z, unit, panel.series, panel.months);
                     Some(evidence::evidence(
-                        z,
-                        panel.months,
-                        span,
-                        own,
+                        evidence::Unit {
+                            z,
+                            months: panel.months,
+                            span,
+                            own,
+                        },
                         &fit.shared,
                         &panel.design,
                         scratch,
@@ -266,8 +270,25 @@ pub fn assess(
     let weights = decide::null_weights(panel, &first, &decide::mixture(&first));
     fit::readjust(panel, &mut fit, end, &weights);
     let evidence = gather(&fit, &mut scratch);
-    let made = null::resample(panel, &fit, options.resamples, seed, &mut scratch);
-    Ok(conclude(panel, end, options, &fit, &evidence, &made))
+    let mixture = decide::mixture(&evidence);
+    let assessed: Vec<bool> = evidence.iter().map(Option::is_some).collect();
+    let made = null::resample(
+        panel,
+        &fit,
+        &mixture,
+        &assessed,
+        (options.resamples, seed),
+        &mut scratch,
+    );
+    Ok(conclude(
+        panel,
+        end,
+        options,
+        &fit,
+        &mixture,
+        &decide::summaries(&evidence, &mixture, domains),
+        &made,
+    ))
 }
 
 fn conclude(
@@ -275,16 +296,18 @@ fn conclude(
     end: usize,
     options: &Options,
     fit: &fit::Fit,
-    evidence: &[Option<evidence::Evidence>],
-    made: &[Option<evidence::Evidence>],
+    mixture: &decide::Mixture,
+    summaries: &[Option<decide::Summary>],
+    made: &null::Made,
 ) -> Assessment {
     let domains = panel.design.domains.len();
-    let mixture = decide::mixture(evidence);
-    let summaries = decide::summaries(evidence, &mixture, domains);
-    let made: Vec<decide::Summary> = decide::summaries(made, &mixture, domains)
-        .into_iter()
-        .flatten()
-        .collect();
+    let summarise = |made: &[Option<evidence::Evidence>]| -> Vec<decide::Summary> {
+        decide::summaries(made, mixture, domains)
+            .into_iter()
+            .flatten()
+            .collect()
+    };
+    let (made, planted) = (summarise(&made.null), summarise(&made.planted));
     let sorted = |pick: &dyn Fn(&decide::Summary) -> f64| {
         let mut values: Vec<f64> = made.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
@@ -292,17 +315,21 @@ fn conclude(
     };
     let (savings, quality) = (sorted(&|s| s.savings), sorted(&|s| s.quality));
     let by_domain: Vec<Vec<f64>> = (0..domains).map(|d| sorted(&|s| s.domains[d])).collect();
-    let (savings_power, quality_power) = (decide::power(&savings), decide::power(&quality));
+    let planted =
+        |pick: &dyn Fn(&decide::Summary) -> f64| planted.iter().map(pick).collect::<Vec<f64>>();
+    let by_savings = decide::recalibrate(&savings, &planted(&|s| s.savings));
+    let by_quality = decide::recalibrate(&quality, &planted(&|s| s.quality));
     let logs: Vec<Option<[f64; 3]>> = summaries
         .iter()
         .map(|s| {
             s.as_ref().map(|s| {
-                let (savings, quality) = (savings_power * s.savings, quality_power * s.quality);
+                let (savings, quality) = (by_savings.of(s.savings), by_quality.of(s.quality));
+                // What the onsets say beyond the two: whether they belong together.
                 let together = s.both - s.savings - s.quality;
                 [
                     savings,
                     quality,
-                    savings + quality + together * savings_power.min(quality_power),
+                    savings + quality + together * by_savings.slope.min(by_quality.slope),
                 ]
             })
         })

@@ -1,6 +1,8 @@
 //! The joint decision: a mixture of four states over all units of a month.
 use super::Panel;
-use super::evidence::{Evidence, K, Ratios};
+use super::evidence::{Evidence, K, Ratios, SIZES};
+use super::fit::Span;
+use super::random::Random;
 
 /// Quality begins so many months after savings, from −2; one more for "no relation".
 const LAGS: usize = 10;
@@ -138,11 +140,11 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
                 let share = w[3] * x.by_onset[0][s] / x.both;
                 credit(0, s, share * l);
                 let share = share / weight;
-                for i in 0..LAGS {
+                for (i, sum) in lags[..LAGS].iter_mut().enumerate() {
                     let q = (s + i).wrapping_sub(EARLIEST_LAG);
                     if q < n {
                         let part = share * m.lags[i] * x.plain[1][q];
-                        lags[i] += part;
+                        *sum += part;
                         credit(1, q, part);
                     }
                 }
@@ -174,6 +176,25 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
         }
     }
     m
+}
+
+impl Mixture {
+    /// Draws onset (month of monitoring) and size of a shift of savings (0) or quality (1).
+    pub(crate) fn draw(&self, which: usize, span: Span, random: &mut Random) -> (usize, f64) {
+        let from = span.base - self.origin;
+        let onset = choose(&self.onsets[which][from..from + span.monitored()], random);
+        (onset, SIZES[choose(&self.sizes[which], random)])
+    }
+}
+
+/// An index, as likely as its weight.
+fn choose(weights: &[f64], random: &mut Random) -> usize {
+    let mut left = random.uniform() * weights.iter().sum::<f64>();
+    let passed = weights.iter().take_while(|weight| {
+        left -= *weight;
+        left > 0.0
+    });
+    passed.count().min(weights.len() - 1)
 }
 
 fn posterior(x: &Parts, states: &[f64; 4]) -> [f64; 4] {
@@ -270,25 +291,64 @@ pub(crate) fn summaries(
         .collect()
 }
 
-/// A likelihood ratio has mean 1 at most when nothing has moved. Where the resampled ones have more, because the model is
-/// wrong about tails or autocorrelation, its logarithm is multiplied by the largest power of at most 1 that mends it.
-pub(crate) fn power(null_logs: &[f64]) -> f64 {
-    let mean = |power: f64| {
-        null_logs.iter().map(|l| (power * l).exp()).sum::<f64>() / null_logs.len() as f64
+/// Log likelihood ratio as it should have been, `offset + slope × l`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recalibration {
+    pub(crate) offset: f64,
+    pub(crate) slope: f64,
+}
+
+impl Recalibration {
+    pub(crate) fn of(&self, l: f64) -> f64 {
+        self.offset + self.slope * l
+    }
+}
+
+/// Logistic regression of planted (1) against not (0) on the log likelihood ratio: with as many of each, the fitted
+/// log-odds are the log likelihood ratio that the made units bear out (Platt 1999). Where the model is right, offset 0 and
+/// slope 1. The slope is never above 1, so evidence is tempered and never inflated. A weak prior holds both to 0 and 1.
+pub(crate) fn recalibrate(null: &[f64], planted: &[f64]) -> Recalibration {
+    let labelled = || {
+        null.iter()
+            .map(|l| (*l, 0.0))
+            .chain(planted.iter().map(|l| (*l, 1.0)))
     };
-    if null_logs.is_empty() || mean(1.0) <= 1.0 {
-        return 1.0;
-    }
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..20 {
-        let middle = 0.5 * (low + high);
-        if mean(middle) <= 1.0 {
-            low = middle
-        } else {
-            high = middle
+    let fit = |slope_free: bool| {
+        let (mut offset, mut slope) = (0.0, 1.0);
+        for _ in 0..25 {
+            let (mut g0, mut g1) = (-offset * 4.0, (1.0 - slope) * 4.0);
+            let (mut h00, mut h01, mut h11) = (4.0, 0.0, 4.0);
+            for (l, label) in labelled() {
+                // Far beyond any decision a ratio says no more.
+                let l: f64 = l.clamp(-8.0, 8.0);
+                let p = 1.0 / (1.0 + (-(offset + slope * l)).exp());
+                let w = p * (1.0 - p);
+                g0 += label - p;
+                g1 += (label - p) * l;
+                h00 += w;
+                h01 += w * l;
+                h11 += w * l * l;
+            }
+            let (up, across) = if slope_free {
+                let determinant = h00 * h11 - h01 * h01;
+                (
+                    (h11 * g0 - h01 * g1) / determinant,
+                    (h00 * g1 - h01 * g0) / determinant,
+                )
+            } else {
+                (g0 / h00, 0.0)
+            };
+            offset += up.clamp(-1.0, 1.0);
+            slope += across.clamp(-0.5, 0.5);
         }
+        Recalibration { offset, slope }
+    };
+    let free = fit(true);
+    if free.slope.is_finite() && free.slope <= 1.0 && free.slope > 0.0 {
+        free
+    } else {
+        fit(false)
     }
-    low
 }
 
 /// Posterior probabilities of the four states, shares of states by EM.
@@ -324,9 +384,9 @@ pub(crate) fn posteriors(
         }
     }
     // The share that maximises the likelihood is as often too large as too small, and a list chosen with one too large
-    // has too many false alerts. So the share of both is taken about one standard error of its count lower.
+    // has too many false alerts. So the share of both is taken about two standard errors of its count lower.
     let count: f64 = logs.iter().flatten().map(|l| one(l, &states)[3]).sum();
-    let cautious = states[3] * (1.0 - 1.0 / (1.0 + count.sqrt()));
+    let cautious = states[3] / (1.0 + 2.0 / count.max(1.0).sqrt());
     states[0] += states[3] - cautious;
     states[3] = cautious;
     (

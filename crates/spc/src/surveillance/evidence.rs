@@ -10,7 +10,7 @@ pub(crate) const K: usize = SIZES.len();
 /// Likelihood ratios of one onset, a size each.
 pub(crate) type Ratios = [f64; K];
 /// Months until a shift is there in full, equally likely.
-pub(crate) const RAMPS: [f64; 2] = [1.0, 4.0];
+pub(crate) const RAMPS: [usize; 2] = [1, 4];
 const RHO_GRID: usize = 7;
 
 /// Likelihood ratios against nothing having moved, by onset (months of monitoring, `base` the first) and size.
@@ -42,30 +42,31 @@ pub(crate) struct Scratch {
 }
 
 /// Response of a level at month `k` (from the start of monitoring) to a shift that begins in month `onset`.
-fn response(k: usize, onset: usize, ramp: f64) -> f64 {
+pub(crate) fn response(k: usize, onset: usize, ramp: usize) -> f64 {
     if k < onset {
         0.0
     } else {
-        (((k - onset + 1) as f64) / ramp).min(1.0)
+        (((k - onset + 1) as f64) / ramp as f64).min(1.0)
     }
 }
 
 /// Response in the month observed before, which may lie in the baseline (`None`, or the first month: `usize::MAX`).
-fn before(k: Option<usize>, onset: usize, ramp: f64) -> f64 {
+fn before(k: Option<usize>, onset: usize, ramp: usize) -> f64 {
     k.filter(|k| *k < usize::MAX / 2)
         .map_or(0.0, |k| response(k, onset, ramp))
 }
 
-/// `z` is the unit's block (series-major, each `months` long).
-pub(crate) fn evidence(
-    z: &[f64],
-    months: usize,
-    span: Span,
-    own: &[Own],
-    shared: &Shared,
-    design: &Design,
-    x: &mut Scratch,
-) -> Evidence {
+/// A unit's peer-adjusted values, series-major, each `months` long, and what is its own for each series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit<'a> {
+    pub(crate) z: &'a [f64],
+    pub(crate) months: usize,
+    pub(crate) span: Span,
+    pub(crate) own: &'a [Own],
+}
+
+pub(crate) fn evidence(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch) -> Evidence {
+    let span = unit.span;
     let n = span.monitored();
     let domains = design.domains.len();
     let mut out = Evidence {
@@ -74,17 +75,8 @@ pub(crate) fn evidence(
         quality: vec![[0.0; K]; n],
         domains: vec![[1.0; K]; n * domains],
     };
-    savings(
-        z,
-        months,
-        span,
-        own[design.savings],
-        shared,
-        design.savings,
-        x,
-        &mut out.savings,
-    );
-    quality(z, months, span, own, shared, design, x, &mut out.domains);
+    savings(unit, shared, design.savings, x, &mut out.savings);
+    quality(unit, shared, design, x, &mut out.domains);
     for (at, ratios) in out.domains.iter().enumerate() {
         for (sum, ratio) in out.quality[at % n].iter_mut().zip(ratios) {
             *sum += ratio / domains as f64;
@@ -101,16 +93,14 @@ fn add_ratios(a: f64, b: f64, weight: f64, to: &mut Ratios) {
 }
 
 /// One series; the autocorrelation is integrated over its posterior under "nothing moved".
-fn savings(
-    z: &[f64],
-    months: usize,
-    span: Span,
-    own: Own,
-    shared: &Shared,
-    s: usize,
-    x: &mut Scratch,
-    out: &mut [Ratios],
-) {
+fn savings(unit: Unit, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ratios]) {
+    let Unit {
+        z,
+        months,
+        span,
+        own,
+    } = unit;
+    let own = own[s];
     if !own.usable() {
         return;
     }
@@ -228,16 +218,13 @@ fn savings(
 }
 
 /// All markers at once: what the markers of other domains did is taken off what a domain's markers did.
-fn quality(
-    z: &[f64],
-    months: usize,
-    span: Span,
-    own: &[Own],
-    shared: &Shared,
-    design: &Design,
-    x: &mut Scratch,
-    out: &mut [Ratios],
-) {
+fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &mut [Ratios]) {
+    let Unit {
+        z,
+        months,
+        span,
+        own,
+    } = unit;
     let n = span.monitored();
     let markers = design.markers();
     let p = markers.len();
@@ -354,7 +341,7 @@ fn quality(
         for ramp in RAMPS {
             for onset in 0..n {
                 // Beyond the zone the shift is there in full, and acts like a level.
-                let zone = (onset + ramp as usize + longest_gap - 1).min(n);
+                let zone = (onset + ramp + longest_gap - 1).min(n);
                 let width = zone - onset;
                 x.h.clear();
                 x.h.resize(size * (width + 2), 0.0);

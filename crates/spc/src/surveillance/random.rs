@@ -24,7 +24,7 @@ impl Random {
 
     /// Uniform on `0..n`; 0 when `n` is 0. The bias of the multiplication is below `n / 2^64`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+        usize::try_from((u128::from(self.bits()) * n as u128) >> 64).unwrap_or(0)
     }
 
     /// Standard normal, by Box and Muller's transform (one of the pair is thrown away).

@@ -2,8 +2,8 @@
 
 use super::Design;
 use super::correlation::leave_out;
-use super::decide::{alert_set, benjamini_hochberg, power};
-use super::evidence::{K, Scratch, evidence};
+use super::decide::{alert_set, benjamini_hochberg, recalibrate};
+use super::evidence::{K, Scratch, Unit, evidence};
 use super::fit::{Own, SeriesShared, Shared, Span, information, level_of, whiten};
 use super::random::Random;
 use super::stats::{biweight, ln_gamma, normal_upper};
@@ -92,10 +92,12 @@ fn the_likelihood_of_one_series_is_the_same_by_both_ways() {
             domains: vec![vec![1]],
         };
         let e = evidence(
-            &z,
-            months,
-            span,
-            &[own, own],
+            Unit {
+                z: &z,
+                months,
+                span,
+                own: &[own, own],
+            },
             &shared,
             &design,
             &mut Scratch::default(),
@@ -147,15 +149,27 @@ fn benjamini_and_hochberg_step_up() {
 }
 
 #[test]
-fn likelihood_ratios_are_tempered_until_their_null_mean_is_one() {
-    assert_eq!(power(&[-1.0, -0.5, 0.2]), 1.0);
-    let heavy = [-1.0, -1.0, -1.0, 5.0];
-    let tempered = power(&heavy);
-    let mean = heavy.iter().map(|l| (tempered * l).exp()).sum::<f64>() / 4.0;
+fn overconfident_likelihood_ratios_are_tempered_and_right_ones_are_left() {
+    // For a normal shift of 2 the log likelihood ratio is N(−2, 4) without it and N(2, 4) with it.
+    let mut random = Random::new(11);
+    let mut draw = |mean: f64| {
+        (0..4000)
+            .map(|_| mean + 2.0 * random.normal())
+            .collect::<Vec<f64>>()
+    };
+    let (null, planted) = (draw(-2.0), draw(2.0));
+    let right = recalibrate(&null, &planted);
+    // Five standard errors of the slope, about 0.02, and of the offset, about 0.04.
     assert!(
-        tempered < 1.0 && (mean - 1.0).abs() < 1e-3,
-        "{tempered} {mean}"
+        (right.slope - 1.0).abs() < 0.1 && right.offset.abs() < 0.2,
+        "{right:?}"
     );
+    let twice = |logs: &[f64]| logs.iter().map(|l| 2.0 * l).collect::<Vec<f64>>();
+    let mended = recalibrate(&twice(&null), &twice(&planted));
+    assert!((mended.slope - 0.5).abs() < 0.06, "{mended:?}");
+    // Evidence is never inflated.
+    let half = |logs: &[f64]| logs.iter().map(|l| 0.5 * l).collect::<Vec<f64>>();
+    assert_eq!(recalibrate(&half(&null), &half(&planted)).slope, 1.0);
 }
 
 #[test]
