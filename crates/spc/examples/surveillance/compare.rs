@@ -136,22 +136,19 @@ fn icon(y: &[f64]) -> bool {
 
 /// Scores of all organisations in the month `end − 1`, by method.
 pub(crate) fn scores(p: &Prepared, end: usize) -> Vec<[f64; 5]> {
-    let line = |v: &'_ [f64], u: usize, s: usize| -> std::ops::Range<usize> {
-        let _ = v;
-        (u * SERIES + s) * p.months..(u * SERIES + s + 1) * p.months
-    };
+    let line = |u: usize, s: usize| (u * SERIES + s) * p.months..(u * SERIES + s + 1) * p.months;
     (0..p.organisations)
         .map(|u| {
             let icons = (1..SERIES)
-                .filter(|s| icon(&p.raw[line(&p.raw, u, *s)][..end]))
+                .filter(|s| icon(&p.raw[line(u, *s)][..end]))
                 .count() as f64;
-            let icons = if icon(&p.raw[line(&p.raw, u, 0)][..end]) {
+            let icons = if icon(&p.raw[line(u, 0)][..end]) {
                 icons
             } else {
                 0.0
             };
             let two = |s: usize| {
-                let three = &p.z[line(&p.z, u, s)][end - 3..end];
+                let three = &p.z[line(u, s)][end - 3..end];
                 three[2] > 2.0 && three.iter().filter(|v| **v > 2.0).count() >= 2
             };
             let twos = if two(0) {
@@ -159,7 +156,7 @@ pub(crate) fn scores(p: &Prepared, end: usize) -> Vec<[f64; 5]> {
             } else {
                 0.0
             };
-            let plain = |s: usize| p.plain[line(&p.plain, u, s)][end - 1];
+            let plain = |s: usize| p.plain[line(u, s)][end - 1];
             let path = |stream: usize| p.innovations[(u * STREAMS + stream) * p.months + end - 1];
             let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
             [

@@ -4,7 +4,12 @@
 //!
 //! SCENARIOS: of A, B, C, E, N, NE (N with the effects of E), with commas; default A,B,C,E,N. SEEDS: how many; default 20.
 //! FLAGS: `r` onsets at random months, `0` no scatter of autocorrelation, `s` scatter shared by an organisation's series,
-//! `m` 5 % of values missing, `3` every third month only, `q` without the simpler methods.
+//! `m` 5 % of values missing, `l` ten years, `3` every third month only, `q` without the simpler methods.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a report on the terminal is what it is for"
+)]
 
 mod compare;
 mod score;
@@ -76,6 +81,9 @@ fn main() {
         }
         if flag('s') {
             scenario.scatter = Scatter::Shared;
+        }
+        if flag('l') {
+            scenario.months = 120;
         }
         if flag('m') {
             scenario.missing = 0.05;

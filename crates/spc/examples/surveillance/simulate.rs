@@ -95,6 +95,7 @@ pub(crate) struct Nation {
     /// Index of the first month of the shift.
     pub(crate) onset: Vec<usize>,
     /// Domain that slips, where one does.
+    #[allow(dead_code, reason = "read by tests/surveillance.rs")]
     pub(crate) domain: Vec<usize>,
 }
 

@@ -361,8 +361,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             &mut effects[s * months..(s + 1) * months],
         );
     }
-    let base = |z: &[f64], u: usize, s: usize, span: Span| -> (usize, usize) {
-        let _ = z;
+    let base = |u: usize, s: usize, span: Span| {
         let at = (u * series + s) * months;
         (at + span.start, at + span.base)
     };
@@ -371,7 +370,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     for u in 0..units {
         if let Some(span) = spans[u] {
             for s in 0..series {
-                let (a, b) = base(&z, u, s, span);
+                let (a, b) = base(u, s, span);
                 raw[u * series + s] = usable_lag1(&z[a..b]);
             }
         }
@@ -436,7 +435,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
         let levels: Vec<f64> = (0..units)
             .filter(|u| own[u * series + s].usable())
             .filter_map(|u| {
-                let (a, b) = base(&z, u, s, spans[u]?);
+                let (a, b) = base(u, s, spans[u]?);
                 mean_of(z[a..b].iter().copied().filter(|v| !v.is_nan()))
             })
             .collect();
@@ -452,7 +451,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             for u in 0..units {
                 let o = own[u * series + s];
                 if let (Some(span), true) = (spans[u], o.usable()) {
-                    let (a, b) = base(&z, u, s, span);
+                    let (a, b) = base(u, s, span);
                     logs[u * series + s] = log_variance(
                         &z[a..b],
                         o.rho,
@@ -491,7 +490,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             for u in 0..units {
                 let o = &mut own[u * series + s];
                 if let (Some(span), true) = (spans[u], o.usable()) {
-                    let (a, b) = base(&z, u, s, span);
+                    let (a, b) = base(u, s, span);
                     finish(&z[a..b], &shared[s], nu, o, &mut steps);
                 }
             }
