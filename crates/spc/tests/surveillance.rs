@@ -5,7 +5,7 @@
 #[path = "../examples/surveillance/simulate.rs"]
 mod simulate;
 
-use qipp_spc::surveillance::{Assessment, Options, Panel, SurveillanceError, assess};
+use qipp_spc::surveillance::{Assessment, Design, Options, Panel, SurveillanceError, assess};
 use simulate::{Kind, Nation, Scenario, nation, panel};
 
 fn options() -> Options {
@@ -236,6 +236,65 @@ fn missing_months_short_histories_and_small_panels_are_taken() {
     // Six months after it was rebased, not before.
     assert!(at(&panel, 38).judgements[2].is_none());
     assert!(at(&panel, 39).judgements[2].is_some());
+}
+
+/// Whatever numbers a panel is made of, there is an answer, and its probabilities are probabilities.
+#[test]
+fn any_numbers_get_an_answer() {
+    for seed in 0..60 {
+        let mut bits = seed;
+        let mut draw = move |n: u64| {
+            bits = u64::wrapping_mul(bits, 6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (bits >> 33) % n
+        };
+        let (units, series, months) = (10 + draw(6) as usize, 5, 20 + draw(60) as usize);
+        let style = draw(5);
+        let values = (0..units * series * months)
+            .map(|_| match (style, draw(10)) {
+                (_, 0) => f64::NAN,
+                (0, k) => k as f64 * 1e99 * if draw(2) == 0 { 1.0 } else { -1.0 },
+                (1, k) => k as f64 * 1e-300,
+                (2, _) => 4.0,
+                (3, k) => {
+                    if k == 1 {
+                        1e90
+                    } else {
+                        k as f64
+                    }
+                }
+                (_, k) => k as f64,
+            })
+            .collect();
+        let starts = (0..units)
+            .map(|u| {
+                if u == 3 {
+                    usize::MAX
+                } else {
+                    draw(20) as usize
+                }
+            })
+            .collect();
+        let design = Design {
+            savings: 4,
+            domains: vec![vec![0], vec![1, 3]],
+        };
+        let panel = Panel {
+            units,
+            series,
+            months,
+            values,
+            starts,
+            design,
+        };
+        let now = at(&panel, 1 + draw(months as u64) as usize);
+        for judgement in now.judgements.iter().flatten() {
+            assert!(
+                (judgement.states.iter().sum::<f64>() - 1.0).abs() < 1e-9,
+                "seed {seed}: {judgement:?}"
+            );
+        }
+    }
 }
 
 #[test]

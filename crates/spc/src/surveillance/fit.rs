@@ -23,7 +23,7 @@ impl Span {
     /// `None` for a unit that is too young.
     pub(crate) fn of(start: usize, end: usize, baseline: usize) -> Option<Self> {
         let mut start = start;
-        while end > start + baseline + MAX_MONITORED {
+        while end > start.saturating_add(baseline + MAX_MONITORED) {
             start += 12;
         }
         let history = end.checked_sub(start)?;
@@ -442,7 +442,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
         shared[s].level = median(levels.clone()).unwrap_or(0.0);
         shared[s].level_var = variance_of(levels.iter().copied())
             .unwrap_or(1.0)
-            .max(1e-12);
+            .max(f64::MIN_POSITIVE);
     }
     let mut nu = 8.0;
     let mut logs: Vec<Option<(f64, f64)>> = vec![None; units * series];
