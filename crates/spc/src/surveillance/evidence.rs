@@ -31,7 +31,7 @@ pub(crate) struct Scratch {
     o: Vec<f64>,
     carry: Vec<f64>,
     scale: Vec<f64>,
-    back: Vec<usize>,
+    back: Vec<Option<usize>>,
     g: Vec<f64>,
     beta: Vec<f64>,
     h: Vec<f64>,
@@ -50,10 +50,9 @@ pub(crate) fn response(k: usize, onset: usize, ramp: usize) -> f64 {
     }
 }
 
-/// Response in the month observed before, which may lie in the baseline (`None`, or the first month: `usize::MAX`).
+/// Response in the month observed before; `None`, when that lies in the baseline.
 fn before(k: Option<usize>, onset: usize, ramp: usize) -> f64 {
-    k.filter(|k| *k < usize::MAX / 2)
-        .map_or(0.0, |k| response(k, onset, ramp))
+    k.map_or(0.0, |k| response(k, onset, ramp))
 }
 
 /// A unit's peer-adjusted values, series-major, each `months` long, and what is its own for each series.
@@ -180,7 +179,11 @@ fn savings(unit: Unit, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ra
                     if k < onset {
                         continue;
                     }
-                    let before = before(step.previous.checked_sub(baseline), onset, ramp);
+                    let before = before(
+                        step.previous.and_then(|month| month.checked_sub(baseline)),
+                        onset,
+                        ramp,
+                    );
                     if before >= 1.0 {
                         a += x.tail[2 * i];
                         b += x.tail[2 * i + 1];
@@ -236,7 +239,7 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
         v.resize(p * n, f64::NAN);
     }
     x.back.clear();
-    x.back.resize(p * n, usize::MAX);
+    x.back.resize(p * n, None);
     x.beta.clear();
     x.beta.resize(p, 0.0);
     for (m, s) in markers.iter().enumerate() {
@@ -253,9 +256,7 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
             x.o[at] = root * step.o;
             x.carry[at] = step.carry;
             x.scale[at] = root * step.scale;
-            if step.previous != usize::MAX && step.previous >= baseline {
-                x.back[at] = step.previous - baseline;
-            }
+            x.back[at] = step.previous.and_then(|month| month.checked_sub(baseline));
             oo += x.o[at] * x.o[at];
             ou += x.o[at] * x.u[at];
         }
@@ -303,8 +304,7 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
         }
     }
     let longest_gap = (0..p * n)
-        .filter(|at| x.back[*at] != usize::MAX)
-        .map(|at| at % n - x.back[at])
+        .filter_map(|at| Some(at % n - x.back[at]?))
         .max()
         .unwrap_or(1);
     let mut first = 0;
@@ -355,7 +355,7 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
                         if x.u[at].is_nan() {
                             continue;
                         }
-                        let earlier = before(Some(x.back[at]), onset, ramp);
+                        let earlier = before(x.back[at], onset, ramp);
                         let h = (response(k, onset, ramp) - x.carry[at] * earlier) * x.scale[at];
                         x.h[r * (width + 2) + k - onset] = h;
                         ho += h * x.o[at];

@@ -127,8 +127,8 @@ pub(crate) struct Step {
     /// `ρ^gap` and `1/sqrt(1 − ρ^2gap)`; the first has 0 and 1.
     pub(crate) carry: f64,
     pub(crate) scale: f64,
-    /// The month before, `usize::MAX` for none.
-    pub(crate) previous: usize,
+    /// The month observed before.
+    pub(crate) previous: Option<usize>,
 }
 
 /// AR(1) innovations of `z` about `level`, standardised: `(x_t − ρ^g x_{t−g}) / sqrt(1 − ρ^{2g})`, `x = (z − level)/sd`, where
@@ -144,12 +144,12 @@ pub(crate) fn whiten(z: &[f64], level: f64, sd: f64, rho: f64, out: &mut Vec<Ste
         }
         let x = (value - level) * unit;
         let (carry, scale, past, previous) = match before {
-            None => (0.0, 1.0, 0.0, usize::MAX),
-            Some((earlier, past)) if earlier + 1 == month => (rho, usual, past, earlier),
+            None => (0.0, 1.0, 0.0, None),
+            Some((earlier, past)) if earlier + 1 == month => (rho, usual, past, Some(earlier)),
             Some((earlier, past)) => {
                 let carry = rho.powf((month - earlier) as f64);
                 let carry = if carry.is_nan() { 0.0 } else { carry };
-                (carry, scale_of(carry), past, earlier)
+                (carry, scale_of(carry), past, Some(earlier))
             }
         };
         out.push(Step {

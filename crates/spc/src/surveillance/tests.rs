@@ -16,7 +16,7 @@ fn whitened_innovations_bridge_missing_months() {
     assert_eq!((steps[0].e, steps[0].o), (0.5, 1.0));
     // Two months on, a quarter is left: (0.25 − 0.25 × 0.5) / sqrt(1 − 1/16).
     assert!((steps[1].e - 0.125 / (15.0f64 / 16.0).sqrt()).abs() < 1e-12);
-    assert_eq!(steps[1].previous, 0);
+    assert_eq!(steps[1].previous, Some(0));
 }
 
 #[test]
