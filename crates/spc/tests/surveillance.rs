@@ -247,9 +247,9 @@ fn any_numbers_get_an_answer() {
         let mut draw = move |n: u64| {
             bits = u64::wrapping_mul(bits, 6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            (bits >> 33) % n
+            usize::try_from((bits >> 33) % n).expect("31 bits")
         };
-        let (units, series, months) = (10 + draw(6) as usize, 5, 20 + draw(60) as usize);
+        let (units, series, months) = (10 + draw(6), 5, 20 + draw(60));
         let style = draw(5);
         let values = (0..units * series * months)
             .map(|_| match (style, draw(10)) {
@@ -268,13 +268,7 @@ fn any_numbers_get_an_answer() {
             })
             .collect();
         let starts = (0..units)
-            .map(|u| {
-                if u == 3 {
-                    usize::MAX
-                } else {
-                    draw(20) as usize
-                }
-            })
+            .map(|u| if u == 3 { usize::MAX } else { draw(20) })
             .collect();
         let design = Design {
             savings: 4,
@@ -288,7 +282,7 @@ fn any_numbers_get_an_answer() {
             starts,
             design,
         };
-        let now = at(&panel, 1 + draw(months as u64) as usize);
+        let now = at(&panel, 1 + draw(months as u64));
         for judgement in now.judgements.iter().flatten() {
             assert!(
                 (judgement.states.iter().sum::<f64>() - 1.0).abs() < 1e-9,
