@@ -4,7 +4,31 @@
 //!
 //! SCENARIOS: of A, B, C, E, N, NE (N with the effects of E), with commas; default A,B,C,E,N. SEEDS: how many; default 20.
 //! FLAGS: `r` onsets at random months, `0` no scatter of autocorrelation, `s` scatter shared by an organisation's series,
-//! `m` 5 % of values missing, `l` ten years, `3` every third month only, `q` without the simpler methods.
+//! `m` 5 % of values missing, `l` ten years, `h` seeds that
+//! nothing was chosen on, `3` every third month only, `q` without the simpler methods.
+//!
+//! What 20 seeds showed, with onsets in month 25, t6 noise and scattered autocorrelation. *Matched* is power per
+//! organisation-month where an oracle sets the threshold so that 10 % of all alerts of all months are false: of the months
+//! since the onset, and of those in which the shift is there in full (from its third month). An alert counts as true from
+//! the onset.
+//!
+//! ```text
+//!                        FDR   false/month  any    found within 3, 6, 11 months  matched since onset, full shift
+//! A  four states        .066      1.54     .769        .00   .14   .60                .600   .654
+//!    domain CUSUM       .195      3.26     .835        .00   .10   .46                .214   .234
+//! B  four states        .093      2.58     .854        .00   .56   .97                .821   .896
+//!    domain CUSUM       .126      2.93     .860        .00   .25   .78                .557   .608
+//! C  four states        .084      2.20     .831        .03   .35   .79                .687   .750
+//!    domain CUSUM       .184      3.98     .887        .02   .26   .62                .308   .336
+//! E  four states        .090      2.50     .871        .02   .67   .94                .850   .927
+//!    domain CUSUM       .134      3.42     .900        .03   .46   .79                .561   .612
+//! N  four states        .000      0.00     .000
+//!    domain CUSUM       .758      3.72     .758
+//! ```
+//!
+//! With onsets spread over a year (12 seeds, every third month) matched power is lower: .484/.556, .707/.811, .583/.668,
+//! .742/.850. Fewer months follow an onset, and onsets in one month no longer help to date each other.
+//! The layer's own expected number of false alerts is up to 27 % low where nearly all targets are found.
 
 #![allow(
     clippy::print_stdout,
@@ -20,6 +44,7 @@ use score::Score;
 use simulate::{BASELINE, Onset, Scatter, Scenario, nation, panel};
 
 const FIRST_SEED: u64 = 90_000;
+const HELD_OUT_SEED: u64 = 190_000;
 
 /// Scores of the layer, of its confirmed alerts, and of each simpler method.
 fn judge(scenario: &Scenario, seed: u64, step: usize, simpler: bool) -> Vec<Score> {
@@ -70,6 +95,7 @@ fn main() {
         .get(2)
         .map_or(20, |text| text.parse().expect("a number of seeds"));
     let flag = |c: char| args.get(3).is_some_and(|flags| flags.contains(c));
+    let first = if flag('h') { HELD_OUT_SEED } else { FIRST_SEED };
     let step = if flag('3') { 3 } else { 1 };
     for name in names.split(',') {
         let mut scenario = Scenario::named(name);
@@ -96,7 +122,7 @@ fn main() {
                 .map(|worker| {
                     let mine = (0..seeds).filter(move |seed| seed % threads == worker);
                     scope.spawn(move || {
-                        mine.map(|seed| judge(of, FIRST_SEED + seed, step, simpler))
+                        mine.map(|seed| judge(of, first + seed, step, simpler))
                             .collect::<Vec<_>>()
                     })
                 })
