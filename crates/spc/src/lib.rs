@@ -13,8 +13,8 @@
 //! * [`mod@baseline`] holds the small functions the alert rules stand on: an organisation's own baseline, its z-score,
 //!   and the transforms that make proportions and rates comparable.
 //!
-//! *Architecture invariant*: this crate knows numbers and dates, and nothing of the NHS. It has no clock, no
-//! randomness, no I/O and no async, so every chart can be computed again from what it was given.
+//! *Architecture invariant*: this crate knows numbers and dates, and nothing of the NHS. It has no clock,
+//! no I/O, no async, and no randomness but from a seed that is an argument, so everything can be computed again from what it was given.
 //!
 //! *Architecture invariant*: a chart is for a person to read, and decides no alert. What may is in [`mod@surveillance`], and is not a chart.
 

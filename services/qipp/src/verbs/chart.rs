@@ -3,6 +3,8 @@
 //! Records stream: one line is in memory at a time, whatever the length of the input. What is computed is the business of
 //! `qipp_spc::chart_io`; here are only files, lines and exit codes.
 
+mod control;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use flate2::bufread::MultiGzDecoder;
 use qipp_spc::chart_io::{
-    ChartInputError, funnel_csv, funnel_json_line_in, xmr_csv, xmr_json_line_under,
+    ChartInputError, cusum_csv, cusum_json_line, ewma_csv, ewma_json_line, funnel_csv,
+    funnel_json_line_in, xmr_csv, xmr_json_line_under,
 };
 use qipp_spc::funnel::{FunnelOptions, Level, Measure, Mode};
 use qipp_spc::xmr::{ImprovementDirection, MissingInTrend, XmrOptions};
@@ -38,6 +41,10 @@ enum What {
     Xmr(XmrArgs),
     /// Funnel plots: organisations beside their peers at one time, with limits for overdispersion.
     Funnel(FunnelArgs),
+    /// CUSUM charts: evidence for a lasting shift, added up.
+    Cusum(control::CusumArgs),
+    /// EWMA charts: an average in which old values fade.
+    Ewma(control::EwmaArgs),
 }
 
 const XMR_HELP: &str = "\
@@ -302,6 +309,24 @@ pub(crate) fn run(args: &ChartArgs) -> Outcome {
                 args.csv,
                 &|text, id| funnel_csv(args.mode, text, &options, id),
                 &|text| funnel_json_line_in(args.mode, text),
+            )
+        }
+        What::Cusum(args) => {
+            let options = args.options().map_err(|error| Failure::new(USAGE, error))?;
+            chart(
+                &args.file,
+                args.csv,
+                &|text, id| cusum_csv(text, &options, id),
+                &cusum_json_line,
+            )
+        }
+        What::Ewma(args) => {
+            let options = args.options().map_err(|error| Failure::new(USAGE, error))?;
+            chart(
+                &args.file,
+                args.csv,
+                &|text, id| ewma_csv(text, &options, id),
+                &ewma_json_line,
             )
         }
     }
