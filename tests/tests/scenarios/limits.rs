@@ -60,10 +60,6 @@ async fn one_noisy_key_cannot_starve_another() {
         let request = ListMarkersRequest::default();
         quiet.list_markers(request).await.unwrap();
     }
-    assert!(
-        sandbox.metric("qipp_calls_waiting") > 500.0,
-        "it was busy to the end"
-    );
     stop.store(true, Ordering::SeqCst);
     for call in noisy {
         call.await.unwrap();
@@ -75,7 +71,8 @@ async fn one_noisy_key_cannot_starve_another() {
     let waited = turns("count", quiet);
     assert!(waited > 0.0, "it never had to wait");
     assert_eq!(turns("bucket", &format!("{quiet},le=\"2\"")), waited);
-    // In one queue for all, each of them would have waited for some nine hundred, as the noisy ones do for each other.
+    // In one queue for all, each of them would have waited for some nine hundred, as the noisy ones do for each other. How many wait at one moment
+    // says little: those whose answers lie unread do not.
     let noisy = "rpc=\"qipp.intake.v1.IntakeService/SubmitReturn\"";
     assert!(turns("bucket", &format!("{noisy},le=\"500\"")) < turns("count", noisy));
 }
