@@ -27,6 +27,7 @@ pub mod series;
 pub mod slip;
 pub mod subject;
 pub mod suppress;
+pub mod surveillance;
 pub mod tally;
 pub mod transition;
 mod wording;
