@@ -12,7 +12,7 @@ use qipp_domain::reference::ReferenceFact;
 use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use thiserror::Error;
 
-use crate::convert::{alerts, reference, returns};
+use crate::convert::{alerts, reference, returns, surveillance};
 use crate::parse::{Faults, Path};
 use crate::proto::events::v1 as wire;
 use wire::envelope::Body;
@@ -74,6 +74,7 @@ pub fn encode(facts: &Facts, meta: Meta) -> Bytes {
             epoch: *epoch,
             holder: holder.clone(),
         }),
+        Facts::Assessment(held) => Body::Assessment(surveillance::assessment_to_proto(held)),
     };
     let envelope = wire::Envelope {
         version: ENVELOPE_VERSION,
@@ -101,6 +102,7 @@ pub fn record_key(facts: &Facts) -> String {
             .unwrap_or_default(),
         Facts::Alerts(org, _) => org.to_string(),
         Facts::EpochBegun(_) => EPOCH_KEY.to_owned(),
+        Facts::Assessment(held) => held.peer_group.to_string(),
     }
 }
 
@@ -208,6 +210,10 @@ fn read_body(faults: &mut Faults, key: &[u8], body: Option<Body>) -> Option<Fact
                 .map(|facts| Facts::Alerts(org, facts))
         }
         Body::EpochBegun(body) => Some(read_beginning(faults, &root.at("epoch_begun"), body)),
+        Body::Assessment(body) => {
+            surveillance::read_assessment(faults, &root.at("assessment"), &body)
+                .map(|held| Facts::Assessment(Box::new(held)))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! written once, by `write_the_golden_file`, from the facts below, and is never written again: if a change makes this test fail,
 //! the change would make stored logs unreadable. A new version of the envelope, or another way to write a fact, gets a file of its
 //! own next to it: `golden/envelope_v1_packed.txt` has quality returns as they are written since they are packed,
-//! `golden/envelope_v1_epoch.txt` the beginning of a single writer.
+//! `golden/envelope_v1_epoch.txt` the beginning of a single writer, `golden/envelope_v1_joint.txt` a joint decision and an alert that rests on one.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +13,8 @@
 
 use qipp_api::facts::{Meta, decode, encode, record_key};
 use qipp_domain::alert::{
-    Act, Acted, AlertFact, Direction, Evidence, Finding, LateReturn, MarkerEvidence, MarkerPoint,
-    SavingsEvidence, Severity, Transition,
+    Act, Acted, AlertFact, Direction, Evidence, Finding, JointEvidence, LateReturn, MarkerEvidence,
+    MarkerPoint, SavingsEvidence, Severity, Transition,
 };
 use qipp_domain::benchmark::NationalValue;
 use qipp_domain::marker::{
@@ -29,6 +29,7 @@ use qipp_domain::returns::{
     SavingsLine, Status, Value,
 };
 use qipp_domain::scheme::{LinkedMarker, Milestone, MilestoneKind, Scheme, SchemeCategory};
+use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
 use qipp_domain::tenure::Tenure;
 use qipp_domain::{Cut, MarkerCode, OrgCode, Pence, Period, Quantity, SchemeId, Slug};
 
@@ -104,6 +105,65 @@ fn begun() -> Vec<Facts> {
         epoch: 3,
         holder: "0123456789abcdef".into(),
     })]
+}
+
+/// A joint decision over the organisations of a kind, and an alert that rests on it.
+fn joint() -> Vec<Facts> {
+    let watched = Watched {
+        org: org("RJ1"),
+        tier: Tier::Confirmed,
+        chance_false: 1.0 / 30.0,
+        savings_p: 1.0 / 401.0,
+        quality_p: 2.0 / 401.0,
+        domain: QualityDomain::Access,
+        since: period("2012-01"),
+        markers: vec![marker("AE_4H")],
+    };
+    let decided = Assessment {
+        peer_group: slug("trust"),
+        period: period("2012-03"),
+        assessed: 140,
+        expected_false: 1.0 / 3.0,
+        expected_false_watched: 2.0 / 3.0,
+        watched: vec![watched],
+        national: vec![NationalChange {
+            marker: marker("AE_4H"),
+            jump: -1.0 / 7.0,
+        }],
+        rule_set_version: "2012-1".into(),
+        cut: cut(),
+        simulated: true,
+    };
+    let AlertFact::Evaluated {
+        alert_id,
+        transition,
+        mut finding,
+    } = evaluated()
+    else {
+        panic!("it is an evaluation");
+    };
+    finding.evidence.joint = Some(JointEvidence {
+        peer_group: slug("trust"),
+        tier: Tier::Alert,
+        chance_false: 1.0 / 30.0,
+        savings_p: 1.0 / 401.0,
+        quality_p: 2.0 / 401.0,
+        domain: QualityDomain::Access,
+        since: period("2012-01"),
+        assessed: 140,
+        listed: 3,
+        expected_false: 1.0 / 3.0,
+        decided_at: cut(),
+    });
+    let alert = AlertFact::Evaluated {
+        alert_id,
+        transition,
+        finding,
+    };
+    vec![
+        Facts::Assessment(Box::new(decided)),
+        Facts::Alerts(org("RJ1"), vec![alert]),
+    ]
 }
 
 /// One record for each kind of fact.
@@ -374,6 +434,7 @@ fn evidence() -> Evidence {
         savings: Some(savings),
         markers: vec![marker_evidence()],
         late_returns: vec![late],
+        joint: None,
         simulated: false,
         notes: vec!["one marker retired".into()],
     }
@@ -439,6 +500,11 @@ fn a_beginning_decodes_for_ever() {
     decodes(include_str!("golden/envelope_v1_epoch.txt"), begun());
 }
 
+#[test]
+fn a_joint_decision_decodes_for_ever() {
+    decodes(include_str!("golden/envelope_v1_joint.txt"), joint());
+}
+
 fn decodes(golden: &str, expected: Vec<Facts>) {
     assert_eq!(golden.lines().count(), expected.len());
     for (line, facts) in golden.lines().zip(expected) {
@@ -457,13 +523,13 @@ fn decodes(golden: &str, expected: Vec<Facts>) {
 fn write_the_golden_file() {
     use std::io::Write as _;
     let path =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/envelope_v1_epoch.txt");
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/envelope_v1_joint.txt");
     assert!(
         std::fs::metadata(&path).map_or(true, |file| file.len() == 0),
         "a golden file is written once"
     );
     let mut file = std::fs::File::create(path).unwrap();
-    for facts in begun() {
+    for facts in joint() {
         let hex: String = encode(&facts, meta())
             .iter()
             .map(|byte| format!("{byte:02x}"))

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::marker::{Polarity, QualityDomain};
 use crate::returns::{Measured, Status};
-use crate::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Pence, Period, SchemeId, Stamp};
+use crate::surveillance::Tier;
+use crate::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Pence, Period, SchemeId, Slug, Stamp};
 
 /// How urgent a question is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,6 +146,35 @@ pub struct Evidence {
     pub simulated: bool,
     /// What was left out and why.
     pub notes: Vec<String>,
+    /// The joint decision that the finding rests on, if it rests on one.
+    pub joint: Option<JointEvidence>,
+}
+
+/// What a joint decision over all organisations of a kind says of one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JointEvidence {
+    /// Who was held against each other.
+    pub peer_group: Slug,
+    /// On which list the organisation is.
+    pub tier: Tier,
+    /// Probability that its savings and its quality did not both move, 0 to 1.
+    pub chance_false: f64,
+    /// p-value of savings by themselves, 0 to 1.
+    pub savings_p: f64,
+    /// p-value of quality by itself, 0 to 1.
+    pub quality_p: f64,
+    /// The quality domain with the most evidence.
+    pub domain: QualityDomain,
+    /// The month in which that domain most probably began to slip.
+    pub since: Period,
+    /// Organisations that could be judged.
+    pub assessed: u32,
+    /// Of these, on the same list: for the watch list all that are on it, otherwise those of tiers alert and confirmed.
+    pub listed: u32,
+    /// Expected number of false entries on that list.
+    pub expected_false: f64,
+    /// The cut that the decision was made at.
+    pub decided_at: Cut,
 }
 
 /// The savings side of a finding.

@@ -18,6 +18,7 @@ pub mod returns;
 pub mod rollup;
 pub mod savings;
 pub mod scheme;
+pub mod surveillance;
 pub mod tenure;
 pub mod validate;
 

@@ -16,8 +16,9 @@ use crate::benchmark::{Benchmarks, NationalValue};
 use crate::reference::{Reference, ReferenceFact, ReferenceHistory};
 use crate::returns::{Body, Decision, Precondition, Return};
 use crate::scheme::Scheme;
+use crate::surveillance::{Assessment, Assessments};
 use crate::tenure::{Tenure, Tenures};
-use crate::{KnownAt, MarkerCode, OrgCode, Stamp};
+use crate::{KnownAt, MarkerCode, OrgCode, Slug, Stamp};
 
 pub use columns::{CellSum, ColumnData, Columns, NO_GROUP, OrgIndex};
 pub use ledger::Ledger;
@@ -49,6 +50,8 @@ pub enum Facts {
     Alerts(OrgCode, Vec<AlertFact>),
     /// Of any topic with one writer at a time: from here on the lane is this writer's.
     EpochBegun(Tenure),
+    /// Of the benchmarks topic too: a joint decision over the organisations of a kind.
+    Assessment(Box<Assessment>),
 }
 
 impl Facts {
@@ -62,6 +65,7 @@ impl Facts {
             }
             Self::Alerts(org, _) => keys.push(Key::Alerts(*org)),
             Self::EpochBegun(_) => keys.push(Key::Tenure(lane)),
+            Self::Assessment(held) => keys.push(Key::Assessments(held.peer_group)),
         }
     }
 }
@@ -79,6 +83,8 @@ pub enum Key {
     Alerts(OrgCode),
     /// The single writer of a lane.
     Tenure(u32),
+    /// Joint decisions over the organisations of a kind.
+    Assessments(Slug),
 }
 
 /// Counts, for people and for progress.
@@ -109,6 +115,7 @@ pub struct Nation {
     reference: Arc<ReferenceHistory>,
     ledgers: BTreeMap<OrgCode, Arc<Ledger>>,
     benchmarks: Arc<Benchmarks>,
+    assessments: Arc<Assessments>,
     alerts: BTreeMap<OrgCode, Arc<AlertBook>>,
     columns: Columns,
     tenures: Tenures,
@@ -148,6 +155,7 @@ impl Nation {
             reference: Arc::clone(&self.reference),
             ledgers: organisations.iter().filter_map(ledger).collect(),
             benchmarks: Arc::clone(&self.benchmarks),
+            assessments: Arc::clone(&self.assessments),
             alerts: organisations.iter().filter_map(book).collect(),
             columns: Columns::default(),
             tenures: Tenures::default(),
@@ -161,6 +169,7 @@ impl Nation {
             reference: Arc::clone(&self.reference),
             ledgers: self.ledgers.clone(),
             benchmarks: Arc::clone(&self.benchmarks),
+            assessments: Arc::clone(&self.assessments),
             alerts: self.alerts.clone(),
             columns: Columns::default(),
             tenures: self.tenures.clone(),
@@ -176,6 +185,12 @@ impl Nation {
     #[must_use]
     pub fn benchmarks(&self) -> &Benchmarks {
         &self.benchmarks
+    }
+
+    /// Joint decisions.
+    #[must_use]
+    pub fn assessments(&self) -> &Assessments {
+        &self.assessments
     }
 
     /// Alerts of an organisation; `None` when it never had any.
@@ -218,6 +233,7 @@ impl Nation {
                 }
             }
             Facts::EpochBegun(tenure) => self.tenures.begin(stamp.lane, tenure),
+            Facts::Assessment(held) => Arc::make_mut(&mut self.assessments).apply(stamp, *held),
         }
     }
 
@@ -287,6 +303,12 @@ impl Nation {
                 self.alerts.insert(org, book);
             }
             Saved::Tenure(lane, tenure) => self.tenures.begin(lane, tenure),
+            Saved::Assessments(all) => {
+                let assessments = Arc::make_mut(&mut self.assessments);
+                for (stamp, held) in all {
+                    assessments.apply(stamp, held);
+                }
+            }
         }
     }
 
@@ -323,6 +345,10 @@ impl Nation {
                 let tenure = self.tenures.of_lane(lane)?;
                 Some(Saved::Tenure(lane, tenure.clone()))
             }
+            Key::Assessments(kind) => {
+                let all = self.assessments.of_kind(kind).into_iter();
+                Some(Saved::Assessments(all.cloned().collect()))
+            }
         }
     }
 
@@ -339,6 +365,7 @@ impl Nation {
         keys.extend(markers.into_iter().map(Key::Benchmarks));
         keys.extend(self.alerts.keys().map(|org| Key::Alerts(*org)));
         keys.extend(self.tenures.iter().map(|(lane, _)| Key::Tenure(lane)));
+        keys.extend(self.assessments.kinds().map(Key::Assessments));
         keys
     }
 
@@ -386,4 +413,6 @@ pub enum Saved {
     Alerts(OrgCode, Arc<AlertBook>),
     /// The single writer of a lane.
     Tenure(u32, Tenure),
+    /// Joint decisions over the organisations of a kind.
+    Assessments(Vec<(Stamp, Assessment)>),
 }

@@ -26,7 +26,7 @@ use crate::share::Share;
 use crate::state::{Anchor, Parked, State};
 
 /// To be raised whenever the bytes of a saved state change their meaning. A test pins them.
-pub(crate) const FORMAT: u16 = 4;
+pub(crate) const FORMAT: u16 = 5;
 
 const MAGIC: &[u8; 8] = b"qippsnap";
 

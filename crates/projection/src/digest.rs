@@ -49,6 +49,7 @@ pub(crate) fn key_name(key: Key) -> String {
         Key::Benchmarks(marker) => format!("national values of {marker}"),
         Key::Alerts(org) => format!("alerts of {org}"),
         Key::Tenure(lane) => format!("who writes to lane {lane:#x}"),
+        Key::Assessments(kind) => format!("joint decisions over kind {kind}"),
     }
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn key_bytes(key: Key) -> Vec<u8> {
             number = lane.to_be_bytes();
             (5, &number[..])
         }
+        Key::Assessments(kind) => (6, kind.as_str().as_bytes()),
     };
     let mut bytes = Vec::with_capacity(code.len() + 2);
     bytes.push(kind);

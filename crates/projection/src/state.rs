@@ -151,9 +151,8 @@ fn check_place(topic: Topic, key: &[u8], facts: &Facts) -> Result<(), String> {
         )),
     };
     match (topic, facts) {
-        (Topic::Reference, Facts::Reference(_)) | (Topic::Benchmarks, Facts::Benchmarks(_)) => {
-            Ok(())
-        }
+        (Topic::Reference, Facts::Reference(_))
+        | (Topic::Benchmarks, Facts::Benchmarks(_) | Facts::Assessment(_)) => Ok(()),
         (Topic::Returns, Facts::Returns(facts)) => {
             facts.iter().try_for_each(|fact| own(fact.org()))
         }

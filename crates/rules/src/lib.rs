@@ -6,6 +6,7 @@
 //!   question. The ids are those of the catalogue `rules.csv`;
 //! * what rules share: [`mod@slip`] (does a marker slip?), [`mod@series`] (what it is judged on), [`mod@rising`] (are savings
 //!   rising?), [`mod@tally`] (how many markers, in how many domains?), [`mod@suppress`] (why is something left out?);
+//! * [`mod@surveillance`]: who is on the list that R05 reads, decided over all organisations of a kind at once;
 //! * [`mod@rule_set`]: the built-in parameters and the fact that overrides them;
 //! * [`mod@transition`]: from the finding of a month to what happens to the alert.
 //!
@@ -20,6 +21,8 @@ pub mod r01;
 pub mod r02;
 pub mod r03;
 pub mod r04;
+pub mod r05;
+pub mod r06;
 pub mod r90;
 pub mod rising;
 pub mod rule_set;
@@ -125,6 +128,10 @@ pub enum LooksAt {
     /// The calendar: the month is the latest one whose return is overdue. A return that arrives ends the finding; that it was
     /// late stays true.
     Calendar,
+    /// The joint decision over the organisations of its kind: the month is the latest one decided.
+    Peers,
+    /// All joint decisions, for the one organisation that stands for the nation: the month is the latest one decided.
+    Nation,
 }
 
 /// A rule of the catalogue.
@@ -143,7 +150,15 @@ pub struct Rule {
 }
 
 /// Every rule, in the order of the ids.
-pub static CATALOGUE: [Rule; 5] = [r01::RULE, r02::RULE, r03::RULE, r04::RULE, r90::RULE];
+pub static CATALOGUE: [Rule; 7] = [
+    r01::RULE,
+    r02::RULE,
+    r03::RULE,
+    r04::RULE,
+    r05::RULE,
+    r06::RULE,
+    r90::RULE,
+];
 
 impl Rule {
     /// The rule of an id.
@@ -158,6 +173,8 @@ impl Rule {
         match self.looks_at {
             LooksAt::Figures => subject.latest_quality_period(),
             LooksAt::Calendar => r90::latest_overdue(subject),
+            LooksAt::Peers => r05::latest_decided(subject),
+            LooksAt::Nation => r06::latest_decided(subject),
         }
     }
 }

@@ -218,7 +218,7 @@ fn evaluate(subject: &Subject<'_>, period: Period) -> Option<Finding> {
 }
 
 /// Provider directors first; the lead commissioner is copied (rules.csv R01).
-fn asked() -> Vec<String> {
+pub(crate) fn asked() -> Vec<String> {
     [
         "medical director",
         "nursing director",

@@ -143,6 +143,13 @@ impl<'a> Savings<'a> {
             .is_none_or(|scheme| !scheme.category.is_outside_r01())
     }
 
+    /// What local schemes delivered month by month, oldest first; `None` where it is not known.
+    pub fn delivered(&self) -> impl Iterator<Item = (Period, Option<Pence>)> + '_ {
+        self.months
+            .iter()
+            .map(|(period, month)| (*period, month.delivered))
+    }
+
     /// The schemes known, by identifier.
     pub fn schemes(&self) -> impl Iterator<Item = &'a Scheme> + '_ {
         self.schemes.values().copied()

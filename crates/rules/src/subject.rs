@@ -115,6 +115,7 @@ impl<'a> Subject<'a> {
             late_returns,
             simulated,
             notes,
+            joint: None,
         }
     }
 

@@ -3,14 +3,17 @@
 //! The statistics are those of [`qipp_spc::surveillance`], which knows numbers only. Here figures become the numbers that it wants:
 //!
 //! * [`mod@table`]: figures by organisation, marker and month → transformed, and turned so that up is more savings or worse quality;
-//! * [`mod@faults`]: what of them cannot be trusted (a return that copies the month before, a denominator that jumps);
+//! * `faults.rs`: what of them cannot be trusted (a return that copies the month before, a denominator that jumps);
+//! * [`mod@review`]: the returns known at a moment as such a table, and the decision as a fact.
 //!
 //! Charts never raise an alert; this does (design §7). Nothing here says why anything moved.
 
-pub mod faults;
+mod faults;
+pub mod review;
 pub mod table;
 
 pub use qipp_spc::surveillance::{Assessment, Options, SurveillanceError};
+pub use review::{frontier, kinds, options, review};
 pub use table::{Adverse, Floors, Measure, Table};
 
 /// Assesses all organisations of a table at the end of month `end − 1`, from what the months before hold.

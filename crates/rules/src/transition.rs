@@ -208,7 +208,7 @@ fn end(
     if evaluated.period < last_seen && !gone_there {
         return None;
     }
-    let restated = rule.looks_at == LooksAt::Figures && gone_there;
+    let restated = rule.looks_at != LooksAt::Calendar && gone_there;
     let waiting = evaluated.period.months_since(last_seen) < WINDOW
         && !again.can_judge(rule, standing.finding, evaluated.period);
     let (transition, period) = match (restated, waiting) {

@@ -151,7 +151,7 @@ impl Judgement {
     }
 }
 
-/// One unit on the list of alerts.
+/// One unit on a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Index of the unit.
@@ -182,8 +182,8 @@ pub struct Assessment {
     pub judgements: Vec<Option<Judgement>>,
     /// Most certain first.
     pub alerts: Vec<Alert>,
-    /// Units on the watch list, alerts included, most certain first.
-    pub watch: Vec<usize>,
+    /// The watch list, alerts included, most certain first.
+    pub watch: Vec<Alert>,
     /// Expected number of false alerts: the sum of their local false discovery rates.
     pub expected_false: f64,
     /// Estimated shares of the four states among the units.
@@ -360,7 +360,8 @@ fn conclude(
         .map(|(unit, judgement)| (unit, judgement.lfdr()))
         .collect();
     let mut steps = Vec::new();
-    let alerts: Vec<Alert> = decide::alert_set(&eligible, options.alert_q)
+    // The list of alerts is the beginning of the watch list: both go by the local false discovery rate.
+    let watch: Vec<Alert> = decide::alert_set(&eligible, options.watch_q.max(options.alert_q))
         .into_iter()
         .filter_map(|unit| {
             let (summary, span) = (summaries[unit].as_ref()?, fit.spans[unit]?);
@@ -390,9 +391,11 @@ fn conclude(
             })
         })
         .collect();
+    let alerted = decide::alert_set(&eligible, options.alert_q).len();
+    let alerts = watch[..alerted.min(watch.len())].to_vec();
     Assessment {
         expected_false: alerts.iter().map(|alert| alert.lfdr).sum(),
-        watch: decide::alert_set(&eligible, options.watch_q),
+        watch,
         national: fit::national_events(fit, panel, end),
         judgements,
         alerts,

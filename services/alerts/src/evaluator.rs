@@ -1,7 +1,7 @@
 //! The evaluator: an idempotent reconciler between what the log says and which alerts there are.
 //!
 //! Started again at any point it finds what is missing and repeats nothing, because every decision is a function of the folded log. It
-//! wakes on changes and when a day begins, never by polling the log. What it has to do stands in three queues, and it takes a small
+//! wakes on changes and when a day begins, never by polling the log. What it has to do stands in four queues, and it takes a small
 //! piece of work from the first one that has any:
 //!
 //! 1. organisations that returned something: their rules are evaluated at once, against the national values that are published. While
@@ -9,7 +9,9 @@
 //! 2. national values that could be others now: those that differ are published, oldest month first. One return can move a value for
 //!    ten thousand organisations, so this waits until returns have stopped coming for a moment, and while they do not stop it rests
 //!    between two passes for some times as long as a pass took;
-//! 3. organisations whose findings could be others because of that, or because a day has begun or the reference data have changed.
+//! 3. kinds over which a joint decision could be another one now (`joint.rs`): decided when the national values are published, and in the
+//!    same measure as these;
+//! 4. organisations whose findings could be others because of that, or because a day has begun or the reference data have changed.
 //!
 //! Where several processes share a log, one of them evaluates and the others stand by (`tenure.rs`). Who takes over knows nothing of what the
 //! other one had begun, and begins with everything.
@@ -39,6 +41,7 @@ use tracing::Instrument as _;
 
 use crate::Config;
 use crate::background::Background;
+use crate::joint;
 use crate::national::{self, Asked, Group, Month};
 use crate::tenure::{Candidate, Order};
 
@@ -131,6 +134,8 @@ struct Queues {
     values: BTreeMap<Period, BTreeSet<Group>>,
     /// A pass over the values is under way.
     pass: Option<Pass>,
+    /// A joint decision over them could be another one now.
+    kinds: BTreeSet<Slug>,
     /// Their findings could be others now.
     others: BTreeSet<OrgCode>,
     /// Everything could be other than it was.
@@ -393,7 +398,7 @@ impl Evaluator {
                     self.rest.last_return = Instant::now();
                 }
                 Key::Reference => self.queues.everything = true,
-                Key::Benchmarks(_) | Key::Alerts(_) | Key::Tenure(_) => {}
+                Key::Benchmarks(_) | Key::Assessments(_) | Key::Alerts(_) | Key::Tenure(_) => {}
             }
         }
     }
@@ -434,6 +439,15 @@ impl Evaluator {
             self.begin_pass(today);
             return Ok(Next::Work);
         }
+        if let Some(kind) = self.queues.kinds.first().copied() {
+            let due = (self.rest.last_return + self.config.settle).min(self.rest.until);
+            if due > Instant::now() {
+                return Ok(Next::At(due));
+            }
+            let step = step!(of: None, "joint_decision", qipp.kind = %kind);
+            self.decide(kind, today).instrument(step).await?;
+            return Ok(Next::Work);
+        }
         if !self.queues.others.is_empty() {
             let some = first(&self.queues.others, ORGANISATIONS_PER_PIECE);
             let step = step!(of: None, "evaluate", qipp.organisations = some.len() as i64);
@@ -453,6 +467,7 @@ impl Evaluator {
             let (Some(kind), Some(ledger)) = (kind, view.ledger(*org)) else {
                 continue;
             };
+            self.queues.kinds.insert(kind);
             let seen = self.seen.entry(*org).or_default();
             let touched = touched(kind, ledger, *seen);
             *seen = touched.next;
@@ -536,6 +551,35 @@ impl Evaluator {
         self.rest.until = Instant::now() + pass.begun.elapsed() * self.config.rests;
         let peers = self.peers(&pass.moved);
         self.queues.others.extend(peers);
+    }
+
+    /// Decides jointly over a kind, and publishes that when it is news.
+    async fn decide(&mut self, kind: Slug, today: Date) -> Result<(), ApiError> {
+        let begun = Instant::now();
+        let (nation, cut) = {
+            let view = self.deps.follower.view();
+            (view.frozen(), view.cut().clone())
+        };
+        let quorum = self.config.quorum;
+        let decided = self
+            .background
+            .run(move || joint::decide(&nation, &cut, today, kind, quorum))
+            .await?;
+        let mut go_on = false;
+        if let Some(decided) = decided {
+            let news = decided.news;
+            let cause = format!("{kind}/{}/{:?}", news.period, news.cut);
+            let epoch = self.epoch.unwrap_or_default();
+            let record = record(kind.as_str(), cause, &Facts::Assessment(news), epoch);
+            self.append(Topic::Benchmarks, 0, vec![record]).await?;
+            self.queues.others.extend(decided.touched);
+            go_on = decided.go_on;
+        }
+        if !go_on {
+            self.queues.kinds.remove(&kind);
+        }
+        self.rest.until = Instant::now() + begun.elapsed() * self.config.rests;
+        Ok(())
     }
 
     /// The organisations of these kinds that returned anything.

@@ -6,6 +6,7 @@
 mod act;
 mod background;
 mod evaluator;
+mod joint;
 mod list;
 mod national;
 mod tenure;

@@ -8,11 +8,12 @@ use qipp_api::error::{ApiError, Code};
 use qipp_api::names::severity_from_proto;
 use qipp_api::proto::alerts::v1 as wire;
 use qipp_api::view;
-use qipp_domain::alert::{Alert, AlertEventKind, Severity, Standing, Transition};
+use qipp_domain::alert::{Alert, AlertEventKind, Condition, Severity, Standing, Transition};
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
+use qipp_rules::{LooksAt, Rule};
 use qipp_serving::field::{Together as _, months, optional, required};
 use qipp_serving::{Answer, Caller};
 
@@ -125,6 +126,7 @@ impl Alerts {
             }
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = expected_false(found.iter().map(|(_, _, standing)| standing));
         let (found, next_page_token) = list.take(found, |(cursor, ..)| cursor.clone());
         Ok(wire::ListAlertsResponse {
             alerts: found
@@ -134,6 +136,7 @@ impl Alerts {
             next_page_token,
             cut: answer.wire_cut(),
             evaluated,
+            expected_false: Some(expected),
         })
     }
 
@@ -277,6 +280,27 @@ impl Alerts {
             cut: answer.wire_cut(),
         })
     }
+}
+
+/// How many of the alerts are expected to be false.
+fn expected_false<'a>(alerts: impl Iterator<Item = &'a Standing<'a>>) -> wire::ExpectedFalse {
+    let undecided = |held: &&Standing<'_>| {
+        held.condition == Condition::Holds && held.is_open() && held.outcome.is_none()
+    };
+    let mut expected = wire::ExpectedFalse::default();
+    for standing in alerts.filter(undecided) {
+        let finding = standing.finding;
+        let looks_at = Rule::of(&finding.rule).map(|rule| rule.looks_at);
+        match &finding.evidence.joint {
+            Some(joint) => {
+                expected.jointly_decided += 1;
+                expected.expected += joint.chance_false;
+            }
+            None if looks_at == Some(LooksAt::Figures) => expected.not_controlled += 1,
+            None => {}
+        }
+    }
+    expected
 }
 
 fn is_found(transition: Transition) -> bool {

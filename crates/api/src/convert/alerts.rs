@@ -11,6 +11,7 @@ use qipp_domain::returns::Measured;
 use qipp_domain::{Pence, Quantity};
 
 use super::returns::{flip, read_measured, stored_quantity};
+use super::surveillance::{joint_to_proto, read_joint};
 use crate::cut::{cut_to_proto, read_cut};
 use crate::names;
 use crate::parse::{Faults, Path};
@@ -107,6 +108,7 @@ fn evidence_to_proto(evidence: &Evidence) -> wire::Evidence {
         late_returns: evidence.late_returns.iter().map(late_to_proto).collect(),
         simulated: evidence.simulated,
         notes: evidence.notes.clone(),
+        joint: evidence.joint.as_ref().map(joint_to_proto),
     }
 }
 
@@ -298,6 +300,10 @@ fn read_evidence(
     };
     let markers = faults.list(path, "markers", &evidence.markers, read_marker);
     let late_returns = faults.list(path, "late_returns", &evidence.late_returns, read_late);
+    let joint = match &evidence.joint {
+        None => Some(None),
+        Some(joint) => read_joint(faults, &path.at("joint"), joint).map(Some),
+    };
     Some(Evidence {
         cut: cut?,
         rule_set_version: evidence.rule_set_version.clone(),
@@ -307,6 +313,7 @@ fn read_evidence(
         late_returns: late_returns?,
         simulated: evidence.simulated,
         notes: evidence.notes.clone(),
+        joint: joint?,
     })
 }
 

@@ -4,3 +4,4 @@
 pub(crate) mod alerts;
 pub(crate) mod reference;
 pub(crate) mod returns;
+pub(crate) mod surveillance;

@@ -24,7 +24,7 @@ use qipp_domain::scheme::{LinkedMarker, Milestone, Scheme, SchemeCategory};
 use qipp_domain::tenure::Tenure;
 use qipp_domain::{Cut, MarkerCode, OrgCode, Pence, Period, Quantity, SchemeId, Slug};
 
-use self::alerts::{alert_fact, national_value};
+use self::alerts::{alert_fact, assessment, national_value};
 use crate::cut::lane;
 use crate::names;
 use crate::proto::events::v1 as wire;
@@ -44,6 +44,7 @@ pub(super) fn facts() -> impl Strategy<Value = Facts> {
             .prop_map(|(org, facts)| Facts::Alerts(org, facts)),
         (1_u64.., "[0-9a-f]{1,32}")
             .prop_map(|(epoch, holder)| Facts::EpochBegun(Tenure { epoch, holder })),
+        assessment().prop_map(|held| Facts::Assessment(Box::new(held))),
     ]
 }
 

@@ -258,6 +258,7 @@ fn raised(org: OrgCode, month: i8) -> AlertFact {
                 as_of: jiff::civil::date(2011, 12, 1),
                 savings: None,
                 markers: Vec::new(),
+                joint: None,
                 late_returns: Vec::new(),
                 simulated: true,
                 notes: Vec::new(),

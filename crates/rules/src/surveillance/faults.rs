@@ -40,7 +40,9 @@ pub(super) fn find(table: &Table, first: usize, end: usize) -> Found {
     let mut found = Found {
         months: end,
         held: vec![false; table.organisations() * end],
-        starts: table.starts().to_vec(),
+        starts: (0..table.organisations())
+            .map(|organisation| table.begins(organisation, first, end))
+            .collect(),
     };
     for organisation in 0..table.organisations() {
         for month in first.max(1)..end {

@@ -20,7 +20,7 @@ use crate::series::Scale;
 const BASELINE: usize = 24;
 
 /// Months that are looked at, at most: a frozen baseline of 24 is moved on, a year at a time, when 36 more have gone by.
-const WINDOW: usize = 72;
+pub(super) const WINDOW: usize = 72;
 
 /// A value without denominator is put on the log when no value of the baselines is below this share of their median.
 const LOG_FROM: f64 = 0.2;
@@ -145,8 +145,15 @@ impl Table {
         self.numerators[at..at + month].fill(f64::NAN);
     }
 
-    pub(super) fn starts(&self) -> &[usize] {
-        &self.starts
+    /// From which month of `first..end` on an organisation's figures are comparable: where it began or was rebased.
+    pub(super) fn begins(&self, organisation: usize, first: usize, end: usize) -> usize {
+        let start = self.starts[organisation].max(first);
+        let known = |month: &usize| {
+            let savings = self.savings_of(organisation)[*month];
+            let mut lines = (0..self.measures.len()).map(|at| self.line(organisation, at).0);
+            savings.is_finite() || lines.any(|numerators| numerators[*month].is_finite())
+        };
+        (start..end).find(known).unwrap_or(start)
     }
 
     fn cell(&self, organisation: usize, measure: usize, month: usize) -> usize {

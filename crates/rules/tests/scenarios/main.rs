@@ -13,4 +13,5 @@ mod r90;
 mod recomputing;
 mod rising;
 mod slipping;
+mod surveillance;
 mod transition;

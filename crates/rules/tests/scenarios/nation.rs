@@ -165,7 +165,11 @@ fn returned(org: OrgCode, period: Period, body: Body) -> ReturnFact {
     })
 }
 
-fn national(definition: &MarkerDefinition, period: Period, measured: Measured) -> NationalValue {
+pub(crate) fn national(
+    definition: &MarkerDefinition,
+    period: Period,
+    measured: Measured,
+) -> NationalValue {
     NationalValue {
         marker: definition.marker,
         peer_group: Slug::new("trust").unwrap(),

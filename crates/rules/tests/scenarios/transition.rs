@@ -310,6 +310,7 @@ fn finding(period: Period, severity: Severity, codes: &[&str], suppressed: bool)
             as_of: Log::today(),
             savings: None,
             markers: codes.iter().map(evidence).collect(),
+            joint: None,
             late_returns: Vec::new(),
             simulated: false,
             notes: Vec::new(),

@@ -620,22 +620,28 @@ pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[
     }
 }
 
-/// Series of the design whose national value changed this month by more than 5 times the usual change of a month.
+/// Series of the design whose national value changed this month by more than 5 times the usual change of a month, and by more
+/// than a typical unit varies by itself. Months before the first value of a series are no months of it.
 pub(crate) fn national_events(fit: &Fit, panel: &Panel, end: usize) -> Vec<NationalEvent> {
     let mut used = panel.design.markers();
     used.push(panel.design.savings);
     used.sort_unstable();
     used.into_iter()
         .filter_map(|series| {
-            let effects = &fit.effects[series * panel.months..series * panel.months + end];
-            let (last, before) = effects
-                .windows(2)
-                .map(|pair| pair[1] - pair[0])
-                .collect::<Vec<_>>()
-                .split_last()
-                .map(|(l, b)| (*l, b.to_vec()))?;
-            let usual = 1.4826 * median(before.iter().map(|change| change.abs()).collect())?;
-            (before.len() >= 11 && usual > 0.0 && last.abs() > 5.0 * usual)
+            let known = |t: &usize| {
+                let value = |u| panel.values[(u * panel.series + series) * panel.months + t];
+                (0..panel.units).any(|u| !value(u).is_nan())
+            };
+            let first = (0..end).find(known)?;
+            let at = series * panel.months;
+            let effects = &fit.effects[at + first..at + end];
+            let mut changes: Vec<f64> = effects.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let last = changes.pop().filter(|_| known(&(end - 1)))?;
+            let shared = &fit.shared.series[series];
+            let typical = (0.5 * shared.log_var).exp() / (1.0 - shared.rho * shared.rho).sqrt();
+            let enough = changes.len() >= 11;
+            let usual = 1.4826 * median(changes.iter().map(|change| change.abs()).collect())?;
+            (enough && usual > 0.0 && last.abs() > (5.0 * usual).max(typical))
                 .then_some(NationalEvent { series, jump: last })
         })
         .collect()

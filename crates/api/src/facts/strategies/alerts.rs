@@ -2,9 +2,10 @@
 
 use super::*;
 use qipp_domain::alert::{
-    Act, Acted, Direction, Evidence, Finding, LateReturn, MarkerEvidence, MarkerPoint,
-    SavingsEvidence, Severity, Transition,
+    Act, Acted, Direction, Evidence, Finding, JointEvidence, LateReturn, MarkerEvidence,
+    MarkerPoint, SavingsEvidence, Severity, Transition,
 };
+use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
 
 pub(super) fn national_value() -> impl Strategy<Value = NationalValue> {
     (
@@ -111,6 +112,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         vec(marker_evidence(), 0..3),
         vec(late, 0..3),
         vec(text(), 0..3),
+        option::of(joint_evidence()),
     );
     (
         cut(),
@@ -121,7 +123,14 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         any::<bool>(),
     )
         .prop_map(
-            |(cut, rule_set_version, as_of, savings, (markers, late_returns, notes), simulated)| {
+            |(
+                cut,
+                rule_set_version,
+                as_of,
+                savings,
+                (markers, late_returns, notes, joint),
+                simulated,
+            )| {
                 Evidence {
                     cut,
                     rule_set_version,
@@ -131,6 +140,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                     late_returns,
                     simulated,
                     notes,
+                    joint,
                 }
             },
         )
@@ -233,4 +243,96 @@ fn marker_evidence() -> impl Strategy<Value = MarkerEvidence> {
             }
         },
     )
+}
+
+fn tier() -> impl Strategy<Value = Tier> {
+    select(Tier::NAMES.map(|(tier, _)| tier).to_vec())
+}
+
+fn quality_domain() -> impl Strategy<Value = QualityDomain> {
+    select(QualityDomain::NAMES.map(|(domain, _)| domain).to_vec())
+}
+
+fn joint_evidence() -> impl Strategy<Value = JointEvidence> {
+    (
+        slug(),
+        tier(),
+        any::<[u16; 4]>(),
+        quality_domain(),
+        period(),
+        any::<[u32; 2]>(),
+        cut(),
+    )
+        .prop_map(
+            |(peer_group, tier, numbers, domain, since, [assessed, listed], decided_at)| {
+                let [chance_false, savings_p, quality_p, expected_false] =
+                    numbers.map(|n| f64::from(n) / 7.0);
+                JointEvidence {
+                    peer_group,
+                    tier,
+                    chance_false,
+                    savings_p,
+                    quality_p,
+                    domain,
+                    since,
+                    assessed,
+                    listed,
+                    expected_false,
+                    decided_at,
+                }
+            },
+        )
+}
+
+pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
+    let watched = (
+        org(),
+        tier(),
+        any::<[u16; 3]>(),
+        quality_domain(),
+        period(),
+        vec(marker(), 0..3),
+    )
+        .prop_map(|(org, tier, numbers, domain, since, markers)| {
+            let [chance_false, savings_p, quality_p] = numbers.map(|n| f64::from(n) / 65535.0);
+            Watched {
+                org,
+                tier,
+                chance_false,
+                savings_p,
+                quality_p,
+                domain,
+                since,
+                markers,
+            }
+        });
+    let national = (marker(), any::<i16>()).prop_map(|(marker, jump)| NationalChange {
+        marker,
+        jump: f64::from(jump) / 3.0,
+    });
+    (
+        (slug(), period(), text(), cut()),
+        any::<(u32, u16, u16, bool)>(),
+        vec(watched, 0..4),
+        vec(national, 0..3),
+    )
+        .prop_map(
+            |(
+                (peer_group, period, rule_set_version, cut),
+                (assessed, expected_false, expected_false_watched, simulated),
+                watched,
+                national,
+            )| Assessment {
+                peer_group,
+                period,
+                assessed,
+                expected_false: f64::from(expected_false) / 7.0,
+                expected_false_watched: f64::from(expected_false_watched) / 7.0,
+                watched,
+                national,
+                rule_set_version,
+                cut,
+                simulated,
+            },
+        )
 }

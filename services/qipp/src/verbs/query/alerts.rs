@@ -4,7 +4,8 @@ mod detail;
 
 use clap::{Args, ValueEnum};
 use qipp_api::proto::alerts::v1::{
-    Alert, AlertEvent, AlertFilter, GetAlertRequest, ListAlertsRequest, ListBenchmarksRequest,
+    Alert, AlertEvent, AlertFilter, ExpectedFalse, GetAlertRequest, ListAlertsRequest,
+    ListBenchmarksRequest,
 };
 use qipp_api::proto::events::v1::{Measured, Severity};
 use qipp_domain::{MarkerCode, OrgCode, Period, Slug};
@@ -118,7 +119,26 @@ pub(super) async fn alerts(asker: &Asker, args: AlertsArgs) -> Result<(), Failur
     for alert in pages.iter().flat_map(|page| &page.alerts) {
         table.row(alert_row(alert));
     }
-    table.show()
+    table.show()?;
+    let expected = pages.first().and_then(|page| page.expected_false);
+    expected_false(&expected.unwrap_or_default())
+}
+
+/// What a list of questions has to say of itself.
+fn expected_false(expected: &ExpectedFalse) -> Result<(), Failure> {
+    if expected.jointly_decided > 0 {
+        line(&format!(
+            "Of {} open alerts decided jointly (R05), about {:.1} are expected to be false.",
+            expected.jointly_decided, expected.expected
+        ))?;
+    }
+    if expected.not_controlled > 0 {
+        line(&format!(
+            "{} open alerts come from rules that look at one organisation at a time: how many of these are false is not controlled.",
+            expected.not_controlled
+        ))?;
+    }
+    Ok(())
 }
 
 fn alert_row(alert: &Alert) -> Vec<String> {

@@ -122,7 +122,7 @@ fn count(facts: &Facts) -> u64 {
         Facts::Returns(facts) => facts.len(),
         Facts::Benchmarks(values) => values.len(),
         Facts::Alerts(_, facts) => facts.len(),
-        Facts::EpochBegun(_) => 1,
+        Facts::EpochBegun(_) | Facts::Assessment(_) => 1,
     };
     count as u64
 }

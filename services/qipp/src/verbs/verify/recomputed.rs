@@ -128,6 +128,7 @@ fn difference(
         ("markers", held.markers == new.markers),
         ("late returns", held.late_returns == new.late_returns),
         ("mark of simulated", held.simulated == new.simulated),
+        ("joint decision", held.joint == new.joint),
         ("notes", held.notes == new.notes),
     ];
     let differing: Vec<&str> = parts

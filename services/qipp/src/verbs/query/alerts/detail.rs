@@ -3,7 +3,8 @@
 use qipp_api::proto::alerts::v1::alert_event::Event;
 use qipp_api::proto::alerts::v1::{Alert, AlertEvent};
 use qipp_api::proto::events::v1::{
-    Dataset, Evidence, Finding, MarkerEvidence, MarkerPoint, Measured, SavingsEvidence,
+    Dataset, Evidence, Finding, JointEvidence, MarkerEvidence, MarkerPoint, Measured,
+    SavingsEvidence,
 };
 
 use super::{figure, share};
@@ -28,6 +29,10 @@ pub(super) fn text(alert: &Alert, history: &[AlertEvent]) -> String {
         page.title("Markers");
         page.table(&markers(&evidence.markers));
         page.line("z is standardised against the organisation's own baseline, after taking off the national value; plus is adverse.");
+    }
+    if let Some(joint) = &evidence.joint {
+        page.title("Joint decision");
+        joint_decision(&mut page, joint);
     }
     late_returns(&mut page, &evidence);
     basis(&mut page, &evidence);
@@ -198,6 +203,22 @@ fn point_cells(point: &MarkerPoint) -> Vec<String> {
         point.revision.to_string(),
         word(point.status().as_str_name(), "RETURN_STATUS_"),
     ]
+}
+
+fn joint_decision(page: &mut Page, joint: &JointEvidence) {
+    page.line(&format!(
+        "  tier {}: one of {} on the list, out of {} organisations of kind {} that could be judged",
+        joint.tier, joint.listed, joint.assessed, joint.peer_group
+    ));
+    page.line(&format!(
+        "  of the list about {:.1} are expected to be there by chance; for this one the chance is {:.0}%",
+        joint.expected_false,
+        100.0 * joint.chance_false
+    ));
+    page.line(&format!(
+        "  {} since about {}; p-values: savings {:.3}, quality {:.3}",
+        joint.domain, joint.since, joint.savings_p, joint.quality_p
+    ));
 }
 
 fn late_returns(page: &mut Page, evidence: &Evidence) {

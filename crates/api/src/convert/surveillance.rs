@@ -1,0 +1,154 @@
+//! Joint decisions between domain and wire.
+
+use qipp_domain::alert::JointEvidence;
+use qipp_domain::marker::QualityDomain;
+use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
+
+use crate::cut::{cut_to_proto, read_cut};
+use crate::parse::{Faults, Path};
+use crate::proto::events::v1 as wire;
+
+/// A joint decision for the wire.
+pub(crate) fn assessment_to_proto(held: &Assessment) -> wire::AssessmentPublished {
+    wire::AssessmentPublished {
+        peer_group: held.peer_group.to_string(),
+        period: held.period.to_string(),
+        assessed: held.assessed,
+        expected_false: held.expected_false,
+        expected_false_watched: held.expected_false_watched,
+        watched: held.watched.iter().map(watched_to_proto).collect(),
+        national: held.national.iter().map(change_to_proto).collect(),
+        rule_set_version: held.rule_set_version.clone(),
+        cut: Some(cut_to_proto(&held.cut)),
+        simulated: held.simulated,
+    }
+}
+
+fn watched_to_proto(held: &Watched) -> wire::Watched {
+    wire::Watched {
+        org_code: held.org.to_string(),
+        tier: held.tier.name().to_owned(),
+        chance_false: held.chance_false,
+        savings_p: held.savings_p,
+        quality_p: held.quality_p,
+        domain: held.domain.name().to_owned(),
+        since: held.since.to_string(),
+        markers: held.markers.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn change_to_proto(held: &NationalChange) -> wire::NationalChange {
+    wire::NationalChange {
+        marker: held.marker.to_string(),
+        jump: held.jump,
+    }
+}
+
+pub(super) fn joint_to_proto(joint: &JointEvidence) -> wire::JointEvidence {
+    wire::JointEvidence {
+        peer_group: joint.peer_group.to_string(),
+        tier: joint.tier.name().to_owned(),
+        chance_false: joint.chance_false,
+        savings_p: joint.savings_p,
+        quality_p: joint.quality_p,
+        domain: joint.domain.name().to_owned(),
+        since: joint.since.to_string(),
+        assessed: joint.assessed,
+        listed: joint.listed,
+        expected_false: joint.expected_false,
+        decided_at: Some(cut_to_proto(&joint.decided_at)),
+    }
+}
+
+/// A joint decision.
+pub(crate) fn read_assessment(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    held: &wire::AssessmentPublished,
+) -> Option<Assessment> {
+    let peer_group = faults.slug(&path.at("peer_group"), &held.peer_group);
+    let period = faults.period(&path.at("period"), &held.period);
+    let watched = faults.list(path, "watched", &held.watched, read_watched);
+    let national = faults.list(path, "national", &held.national, read_change);
+    let cut = faults.required(&path.at("cut"), held.cut.as_ref());
+    let cut = cut.and_then(|cut| read_cut(faults, &path.at("cut"), cut));
+    Some(Assessment {
+        peer_group: peer_group?,
+        period: period?,
+        assessed: held.assessed,
+        expected_false: held.expected_false,
+        expected_false_watched: held.expected_false_watched,
+        watched: watched?,
+        national: national?,
+        rule_set_version: held.rule_set_version.clone(),
+        cut: cut?,
+        simulated: held.simulated,
+    })
+}
+
+fn read_watched(faults: &mut Faults, path: &Path<'_>, held: &wire::Watched) -> Option<Watched> {
+    let org = faults.org(&path.at("org_code"), &held.org_code);
+    let tier = read_tier(faults, path, &held.tier);
+    let domain = read_domain(faults, path, &held.domain);
+    let since = faults.period(&path.at("since"), &held.since);
+    let markers = faults.list(path, "markers", &held.markers, |faults, path, text| {
+        faults.marker(path, text)
+    });
+    Some(Watched {
+        org: org?,
+        tier: tier?,
+        chance_false: held.chance_false,
+        savings_p: held.savings_p,
+        quality_p: held.quality_p,
+        domain: domain?,
+        since: since?,
+        markers: markers?,
+    })
+}
+
+fn read_change(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    held: &wire::NationalChange,
+) -> Option<NationalChange> {
+    let marker = faults.marker(&path.at("marker"), &held.marker)?;
+    let jump = held.jump;
+    Some(NationalChange { marker, jump })
+}
+
+pub(super) fn read_joint(
+    faults: &mut Faults,
+    path: &Path<'_>,
+    joint: &wire::JointEvidence,
+) -> Option<JointEvidence> {
+    let peer_group = faults.slug(&path.at("peer_group"), &joint.peer_group);
+    let tier = read_tier(faults, path, &joint.tier);
+    let domain = read_domain(faults, path, &joint.domain);
+    let since = faults.period(&path.at("since"), &joint.since);
+    let cut = faults.required(&path.at("decided_at"), joint.decided_at.as_ref());
+    let cut = cut.and_then(|cut| read_cut(faults, &path.at("decided_at"), cut));
+    Some(JointEvidence {
+        peer_group: peer_group?,
+        tier: tier?,
+        chance_false: joint.chance_false,
+        savings_p: joint.savings_p,
+        quality_p: joint.quality_p,
+        domain: domain?,
+        since: since?,
+        assessed: joint.assessed,
+        listed: joint.listed,
+        expected_false: joint.expected_false,
+        decided_at: cut?,
+    })
+}
+
+fn read_tier(faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<Tier> {
+    let names = Tier::NAMES.map(|(_, name)| name);
+    faults.named(&path.at("tier"), name, Tier::from_name(name), &names)
+}
+
+fn read_domain(faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<QualityDomain> {
+    let names = QualityDomain::NAMES.map(|(_, name)| name);
+    let domain = QualityDomain::from_name(name);
+    faults.named(&path.at("domain"), name, domain, &names)
+}
