@@ -394,12 +394,17 @@ fn overview(alerts: &[Alert]) {
     }
     table.print();
     let open = alerts.iter().filter(|a| {
-        a.rule_id == "R01" && a.condition() == Condition::Holds && severity(a) >= Severity::Amber
+        a.rule_id == "R05" && a.condition() == Condition::Holds && severity(a) >= Severity::Amber
     });
     let open: Vec<&Alert> = open.collect();
+    let chances = open.iter().filter_map(|a| {
+        let joint = a.finding.as_ref()?.evidence.as_ref()?.joint.as_ref()?;
+        Some(joint.chance_false)
+    });
     println!(
-        "\nR01 open at the end of March 2013 ({}; savings and some markers are SIMULATED):",
-        open.len()
+        "\nR05 open at the end of March 2013 ({}, of which about {:.1} are expected to be there by chance; savings and some markers are SIMULATED):",
+        open.len(),
+        chances.sum::<f64>()
     );
     let mut table = Table::new(&["Alert", "Organisation", "Severity", "Since", "Slipping"]);
     for alert in open.iter().take(MAX_LISTED) {
@@ -436,9 +441,9 @@ async fn in_full(clients: &Clients, alerts: &[Alert], truth: &[Truth]) -> Result
         .filter(|t| t.kind == TruthKind::Both)
         .map(|t| t.org.to_string())
         .collect();
-    let of_r01 = alerts
+    let of_r05 = alerts
         .iter()
-        .filter(|a| a.rule_id == "R01" && severity(a) >= Severity::Amber);
+        .filter(|a| a.rule_id == "R05" && severity(a) >= Severity::Amber);
     // One that still holds, and of a trust whose savings were made to do harm, if there is one.
     let rank = |alert: &&Alert| {
         (
@@ -446,7 +451,7 @@ async fn in_full(clients: &Clients, alerts: &[Alert], truth: &[Truth]) -> Result
             harmful.contains(&alert.org_code),
         )
     };
-    let Some(shown) = of_r01.max_by_key(rank) else {
+    let Some(shown) = of_r05.max_by_key(rank) else {
         return Ok(());
     };
     heading(&format!("One of them in full: {}", shown.alert_id));
@@ -480,9 +485,10 @@ fn against_truth(alerts: &[Alert], world: &World) {
     let mut table = Table::new(&[
         "Simulated",
         ">trusts",
-        ">asked by R01",
+        ">asked by R05",
+        ">by R01",
         ">by R02",
-        ">by neither",
+        ">by none",
     ]);
     let kinds = [
         (TruthKind::Both, "savings jump and quality slips (harm)"),
@@ -497,18 +503,17 @@ fn against_truth(alerts: &[Alert], world: &World) {
                 .filter(|t| asked_after_onset(alerts, t, rule))
                 .count()
         };
-        let neither = truths
-            .iter()
-            .filter(|t| {
-                !asked_after_onset(alerts, t, "R01") && !asked_after_onset(alerts, t, "R02")
-            })
-            .count();
+        let none = truths.iter().filter(|t| {
+            let rules = ["R05", "R01", "R02"];
+            !rules.iter().any(|rule| asked_after_onset(alerts, t, rule))
+        });
         table.row(vec![
             name.to_owned(),
             truths.len().to_string(),
+            asked("R05").to_string(),
             asked("R01").to_string(),
             asked("R02").to_string(),
-            neither.to_string(),
+            none.count().to_string(),
         ]);
     }
     let with_story: BTreeSet<String> = world.truth.iter().map(|t| t.org.to_string()).collect();
@@ -523,17 +528,18 @@ fn against_truth(alerts: &[Alert], world: &World) {
     table.row(vec![
         "nothing simulated".to_owned(),
         others.to_string(),
+        elsewhere("R05").to_string(),
         elsewhere("R01").to_string(),
         elsewhere("R02").to_string(),
         String::new(),
     ]);
     table.print();
     println!("\nHarm, trust by trust:");
-    let mut table = Table::new(&["Trust", "From", "Markers that were made to slip", "R01"]);
+    let mut table = Table::new(&["Trust", "From", "Markers that were made to slip", "R05"]);
     for truth in world.truth.iter().filter(|t| t.kind == TruthKind::Both) {
         let hit = alerts
             .iter()
-            .filter(|a| is_question(a, "R01") && a.org_code == truth.org.to_string())
+            .filter(|a| is_question(a, "R05") && a.org_code == truth.org.to_string())
             .find(|a| is_after(a, truth));
         let markers: Vec<&str> = truth.markers.iter().map(|m| m.as_str()).collect();
         let found = hit.map_or_else(
@@ -584,8 +590,8 @@ fn asked_after_onset(alerts: &[Alert], truth: &Truth, rule: &str) -> bool {
 pub(crate) fn how_to_go_on(url: &str, data_dir: &Path) {
     let dir = data_dir.display();
     heading("Look further (this process stays up; Ctrl-C ends it)");
-    println!("  qipp query alerts --rule R01 --open          --server {url} --data-dir {dir}");
-    println!("  qipp query alert R01-…                       the evidence of one");
+    println!("  qipp query alerts --rule R05 --open          --server {url} --data-dir {dir}");
+    println!("  qipp query alert R05-…                       the evidence of one");
     println!("  qipp query series RJ1 AE_4H_T1               one marker, month by month");
     println!(
         "  qipp query series RJ1 SICKNESS --known-at 2012-06-30T00:00:00Z   as it was known then"
@@ -597,7 +603,7 @@ pub(crate) fn how_to_go_on(url: &str, data_dir: &Path) {
     println!(
         "  qipp watch --from beginning                  every change of every alert, then live"
     );
-    println!("  qipp act R01-… acknowledge --why \"I have it\"");
+    println!("  qipp act R05-… acknowledge --why \"I have it\"");
     println!(
         "  curl -s -H \"authorization: Bearer $(cat {dir}/keys/national.key)\" {url}/v1/alerts?page_size=3"
     );
