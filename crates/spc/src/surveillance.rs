@@ -11,7 +11,7 @@
 //! 1. Peers (`fit`): off each value goes a robust location of its month over all units (season, trend, definition), in
 //!    which units count as much as they are likely not to have moved. A month in which all scatter more than usual is
 //!    brought back to the usual scatter.
-//! 2. Own baseline (`fit`): first 24 months, frozen; level, lag-1 autocorrelation (bias-corrected) and innovation variance
+//! 2. Own baseline (`fit`): the first 24 months of each series, frozen; level, lag-1 autocorrelation (bias-corrected) and innovation variance
 //!    are the unit's own, shrunk by empirical Bayes to the series' and, for autocorrelation, to what the unit's series
 //!    share (Smyth 2004 for variances; Marriott & Pope 1954 for the bias). Innovations are t; ν is estimated.
 //! 3. Evidence (`evidence`): likelihood ratio of a shift of the level, for each onset, two ramps and four sizes, with the
@@ -107,7 +107,7 @@ impl Panel {
 /// How to assess.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Months of a unit's own baseline; default 24, at least 12.
+    /// Months of each series' own baseline, from its first known one; default 24, at least 12.
     pub baseline_months: usize,
     /// Units made by resampling; default 400. More make p-values finer and take longer.
     pub resamples: usize,
@@ -249,20 +249,12 @@ pub fn assess(
         |fit: &fit::Fit, scratch: &mut evidence::Scratch| -> Vec<Option<evidence::Evidence>> {
             (0..panel.units)
                 .map(|unit| {
-                    let span = fit.spans[unit].filter(|_| assessed(fit, unit))?;
-                    let own = &fit.own[unit * panel.series..(unit + 1) * panel.series];
-                    let z = Panel::block(&fit.z, unit, panel.series, panel.months);
-                    Some(evidence::evidence(
-                        evidence::Unit {
-                            z,
-                            months: panel.months,
-                            span,
-                            own,
-                        },
-                        &fit.shared,
-                        &panel.design,
-                        scratch,
-                    ))
+                    let unit = assessed(fit, unit).then(|| evidence::Unit {
+                        z: Panel::block(&fit.z, unit, panel.series, panel.months),
+                        months: panel.months,
+                        own: &fit.own[unit * panel.series..(unit + 1) * panel.series],
+                    })?;
+                    evidence::evidence(unit, &fit.shared, &panel.design, scratch)
                 })
                 .collect()
         };
@@ -364,7 +356,7 @@ fn conclude(
     let watch: Vec<Alert> = decide::alert_set(&eligible, options.watch_q.max(options.alert_q))
         .into_iter()
         .filter_map(|unit| {
-            let (summary, span) = (summaries[unit].as_ref()?, fit.spans[unit]?);
+            let summary = summaries[unit].as_ref()?;
             let domain =
                 (0..domains).max_by(|a, b| summary.domains[*a].total_cmp(&summary.domains[*b]))?;
             let since = summary.onsets[domain];
@@ -377,7 +369,7 @@ fn conclude(
                     let z = &fit.z[at * panel.months..(at + 1) * panel.months];
                     (
                         s,
-                        evidence::series_p(z, span, fit.own[at], &fit.shared, since, &mut steps),
+                        evidence::series_p(z, fit.own[at], &fit.shared, since, &mut steps),
                     )
                 })
                 .collect();

@@ -342,3 +342,146 @@ fn what_does_not_fit_is_refused_with_a_code() {
     );
     assert!(code(&good, 30, &options()).is_ok());
 }
+
+/// What an assessment says, to nine decimal places, as one number (FNV-1a); the last bits are the C library's.
+fn digest(now: &Assessment) -> u64 {
+    let mut digest = 0xcbf2_9ce4_8422_2325u64;
+    let mut take = |text: String| {
+        for byte in text.bytes() {
+            digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for judgement in &now.judgements {
+        let Some(j) = judgement else {
+            take("none".to_owned());
+            continue;
+        };
+        let p = j.domain_p.iter().chain([&j.savings_p, &j.quality_p]);
+        p.chain(&j.states).for_each(|v| take(format!("{v:.9} ")));
+    }
+    for alert in &now.alerts {
+        let of = (alert.unit, alert.domain, alert.since, &alert.markers);
+        take(format!("{of:?} {:.9}", alert.lfdr));
+    }
+    let watch: Vec<usize> = now.watch.iter().map(|entry| entry.unit).collect();
+    take(format!("{watch:?} {:?}", now.national.len()));
+    digest
+}
+
+/// The digest was taken of the layer as it was when all series of a unit had one baseline.
+#[test]
+fn series_that_begin_together_are_assessed_as_with_one_baseline() {
+    let scenario = Scenario {
+        months: 100,
+        ..small("E", 60)
+    };
+    let nation = nation(&scenario, 9);
+    let panel = panel(&scenario, &nation);
+    let digests = [20, 30, 47, 95].map(|end| digest(&at(&panel, end)));
+    assert_eq!(
+        digests,
+        [
+            15_355_092_268_507_005_243,
+            12_616_954_898_897_179_326,
+            4_643_416_876_867_558_289,
+            3_655_605_137_059_806_122
+        ]
+    );
+}
+
+/// A domain of the simulated nation.
+const LATE: std::ops::RangeInclusive<usize> = 6..=10;
+
+/// Quiet organisations; from month 44 on the first ten save more, and the markers [`LATE`] of theirs are worse.
+fn quiet_but_for_ten() -> Panel {
+    let scenario = Scenario {
+        months: 72,
+        savings_only: 0,
+        quality_only: 0,
+        ..small("N", 100)
+    };
+    let mut panel = panel(&scenario, &nation(&scenario, 10));
+    for s in LATE.chain([panel.design.savings]) {
+        add(&mut panel, 0..10, s, 44..72, 2.5);
+    }
+    panel
+}
+
+fn add(
+    panel: &mut Panel,
+    units: std::ops::Range<usize>,
+    s: usize,
+    months: std::ops::Range<usize>,
+    by: f64,
+) {
+    for unit in units {
+        let at = (unit * panel.series + s) * panel.months;
+        panel.values[at + months.start..at + months.end]
+            .iter_mut()
+            .for_each(|v| *v += by);
+    }
+}
+
+fn unknown_before(panel: &mut Panel, s: usize, month: usize) {
+    add(panel, 0..panel.units, s, 0..month, f64::NAN);
+}
+
+/// How many of the first ten have an alert in which at least three of [`LATE`] are named; others have none.
+fn named(now: &Assessment) -> usize {
+    let (of_ten, others): (Vec<_>, Vec<_>) = now.alerts.iter().partition(|a| a.unit < 10);
+    assert!(others.len() <= 1, "{others:?}");
+    let three = |markers: &[usize]| markers.iter().filter(|s| LATE.contains(s)).count() >= 3;
+    of_ten.iter().filter(|a| three(&a.markers)).count()
+}
+
+#[test]
+fn markers_that_begin_later_come_into_use_and_their_slip_is_found() {
+    let mut panel = quiet_but_for_ten();
+    LATE.for_each(|s| unknown_before(&mut panel, s, 15));
+    assert!(named(&at(&panel, 60)) >= 8);
+    // Nothing else has slipped.
+    LATE.for_each(|s| unknown_before(&mut panel, s, 72));
+    assert_eq!(at(&panel, 60).alerts, vec![]);
+}
+
+#[test]
+fn redefined_markers_are_not_used_until_they_have_a_baseline() {
+    let mut panel = quiet_but_for_ten();
+    LATE.for_each(|s| unknown_before(&mut panel, s, 30));
+    let mut other = panel.clone();
+    for s in LATE {
+        for unit in 0..panel.units {
+            let by = if unit % 2 == 0 { 1.0 } else { -1.0 };
+            add(&mut other, unit..unit + 1, s, 32..72, by);
+        }
+    }
+    assert_eq!(at(&panel, 36), at(&other, 36));
+    assert_ne!(at(&panel, 37), at(&other, 37));
+    // The first month that has a value is no event: nothing was there that it could differ from.
+    assert_eq!(at(&panel, 31).national, vec![]);
+    // The baseline ends with month 53. What began in month 44 is half in it; here it begins in month 56.
+    LATE.for_each(|s| add(&mut panel, 0..10, s, 44..56, -2.5));
+    assert!(named(&at(&panel, 68)) >= 8);
+}
+
+#[test]
+fn savings_that_begin_a_year_after_quality_are_assessed_from_a_baseline_of_their_own() {
+    let mut panel = quiet_but_for_ten();
+    let savings = panel.design.savings;
+    unknown_before(&mut panel, savings, 12);
+    assert!(at(&panel, 18).judgements.iter().all(Option::is_none));
+    assert!(at(&panel, 19).judgements.iter().all(Option::is_some));
+    assert!(named(&at(&panel, 56)) >= 8);
+}
+
+#[test]
+fn a_stray_early_value_does_not_begin_a_series() {
+    let mut panel = quiet_but_for_ten();
+    LATE.for_each(|s| unknown_before(&mut panel, s, 15));
+    for line in panel.values.chunks_exact_mut(panel.months) {
+        if line[0].is_nan() {
+            line[0] = 40.0;
+        }
+    }
+    assert!(named(&at(&panel, 60)) >= 8);
+}

@@ -43,16 +43,20 @@ pub(crate) fn precision(
             let r = if counts[i * p + j] > 10.0 && scale > 0.0 {
                 sums[i * p + j] / counts[i * p + j] / scale
             } else {
-                0.0
+                f64::NAN
             };
             c[i * p + j] = r;
-            mean += r;
-            pairs += 1.0;
+            if !r.is_nan() {
+                mean += r;
+                pairs += 1.0;
+            }
         }
     }
     if pairs > 0.0 {
         mean /= pairs;
     }
+    // Of markers whose baselines have no month in common, the others are the best guess.
+    c.iter_mut().filter(|r| r.is_nan()).for_each(|r| *r = mean);
     // Shrunk towards one common correlation, the more the fewer unit-months there are.
     let lambda = (10.0 * p as f64 / (rows + 1.0)).clamp(0.0, 1.0);
     let mut lambda_now = lambda;

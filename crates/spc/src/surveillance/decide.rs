@@ -1,7 +1,9 @@
 //! The joint decision: a mixture of four states over all units of a month.
+
+use std::ops::Range;
+
 use super::Panel;
 use super::evidence::{Evidence, K, Ratios, SIZES};
-use super::fit::Span;
 use super::random::Random;
 
 /// Quality begins so many months after savings, from −2; one more for "no relation".
@@ -48,10 +50,8 @@ struct Parts {
 }
 
 fn parts(e: &Evidence, m: &Mixture, x: &mut Parts) {
-    let n = e.savings.len();
-    let from = e.base - m.origin;
-    for (which, table) in [&e.savings, &e.quality].into_iter().enumerate() {
-        let prior = &m.onsets[which][from..from + n];
+    for (which, table) in e.moved.iter().enumerate() {
+        let prior = m.onsets(e, which);
         let total: f64 = prior.iter().sum();
         x.by_onset[which].clear();
         x.plain[which].clear();
@@ -63,17 +63,22 @@ fn parts(e: &Evidence, m: &Mixture, x: &mut Parts) {
         x.sums[which] = x.by_onset[which].iter().sum();
     }
     x.both = 0.0;
-    for s in 0..n {
-        x.both += x.by_onset[0][s] * pair(s, m, x, n).0;
+    for s in 0..e.moved[0].len() {
+        x.both += x.by_onset[0][s] * pair(s, e, m, x).0;
     }
 }
 
+/// Index of the onset of quality at the `i`th lag after onset `s` of savings, if it is among those of the unit.
+fn lagged(e: &Evidence, s: usize, i: usize) -> Option<usize> {
+    let q = (e.base[0] + s + i).checked_sub(EARLIEST_LAG + e.base[1])?;
+    (q < e.moved[1].len()).then_some(q)
+}
+
 /// Likelihood of quality given that savings began in `s`, and the weight of the lags that are possible.
-fn pair(s: usize, m: &Mixture, x: &Parts, n: usize) -> (f64, f64) {
+fn pair(s: usize, e: &Evidence, m: &Mixture, x: &Parts) -> (f64, f64) {
     let (mut sum, mut weight) = (0.0, 0.0);
     for (i, w) in m.lags[..LAGS].iter().enumerate() {
-        let q = (s + i).wrapping_sub(EARLIEST_LAG);
-        if q < n {
+        if let Some(q) = lagged(e, s, i) {
             sum += w * x.plain[1][q];
             weight += w;
         }
@@ -84,11 +89,12 @@ fn pair(s: usize, m: &Mixture, x: &Parts, n: usize) -> (f64, f64) {
 
 /// EM with Dirichlet priors.
 pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
-    let origin = evidence.iter().flatten().map(|e| e.base).min().unwrap_or(0);
+    let bases = evidence.iter().flatten().flat_map(|e| e.base);
+    let origin = bases.min().unwrap_or(0);
     let last = evidence
         .iter()
         .flatten()
-        .map(|e| e.base + e.savings.len())
+        .map(|e| e.base[0] + e.moved[0].len())
         .max()
         .unwrap_or(1);
     let months = last - origin;
@@ -118,31 +124,33 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
             if w[0] > 0.98 {
                 continue;
             }
-            let n = e.savings.len();
-            let from = e.base - origin;
             let mut credit = |which: usize, onset: usize, share: f64| {
-                onsets[which][from + onset] += share;
-                let table = if which == 0 { &e.savings } else { &e.quality };
+                onsets[which][e.base[which] - origin + onset] += share;
+                let ratios = &e.moved[which][onset];
                 for k in 0..K {
                     sizes[which][k] +=
-                        share * table[onset][k] * m.sizes[which][k] / x.plain[which][onset];
+                        share * ratios[k] * m.sizes[which][k] / x.plain[which][onset];
                 }
             };
-            for t in 0..n {
-                credit(0, t, w[1] * x.by_onset[0][t] / x.sums[0]);
-                credit(1, t, w[2] * x.by_onset[1][t] / x.sums[1]);
+            for which in [0, 1] {
+                for t in 0..e.moved[which].len() {
+                    credit(
+                        which,
+                        t,
+                        w[1 + which] * x.by_onset[which][t] / x.sums[which],
+                    );
+                }
             }
             if w[3] < 0.02 {
                 continue;
             }
-            for s in 0..n {
-                let (l, weight) = pair(s, &m, &x, n);
+            for s in 0..e.moved[0].len() {
+                let (l, weight) = pair(s, e, &m, &x);
                 let share = w[3] * x.by_onset[0][s] / x.both;
                 credit(0, s, share * l);
                 let share = share / weight;
                 for (i, sum) in lags[..LAGS].iter_mut().enumerate() {
-                    let q = (s + i).wrapping_sub(EARLIEST_LAG);
-                    if q < n {
+                    if let Some(q) = lagged(e, s, i) {
                         let part = share * m.lags[i] * x.plain[1][q];
                         *sum += part;
                         credit(1, q, part);
@@ -179,11 +187,22 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
 }
 
 impl Mixture {
-    /// Draws onset (month of monitoring) and size of a shift of savings (0) or quality (1).
-    pub(crate) fn draw(&self, which: usize, span: Span, random: &mut Random) -> (usize, f64) {
-        let from = span.base - self.origin;
-        let onset = choose(&self.onsets[which][from..from + span.monitored()], random);
+    /// Draws the month, out of `window`, in which a shift of savings (0) or quality (1) begins, and its size.
+    pub(crate) fn draw(
+        &self,
+        which: usize,
+        window: Range<usize>,
+        random: &mut Random,
+    ) -> (usize, f64) {
+        let among = &self.onsets[which][window.start - self.origin..window.end - self.origin];
+        let onset = window.start + choose(among, random);
         (onset, SIZES[choose(&self.sizes[which], random)])
+    }
+
+    /// Shares of the onsets that a unit can have of savings (0) or quality (1).
+    fn onsets(&self, e: &Evidence, which: usize) -> &[f64] {
+        let from = e.base[which] - self.origin;
+        &self.onsets[which][from..from + e.moved[which].len()]
     }
 }
 
@@ -229,7 +248,7 @@ pub(crate) fn null_weights(panel: &Panel, evidence: &[Option<Evidence>], m: &Mix
 }
 
 fn domain_ratios(e: &Evidence, domains: usize) -> Vec<f64> {
-    let n = e.savings.len();
+    let n = e.moved[1].len();
     (0..domains)
         .map(|d| e.domains[d * n..(d + 1) * n].iter().flatten().sum())
         .collect()
@@ -254,9 +273,8 @@ pub(crate) fn summaries(
     let mut x = Parts::default();
     let summary = |e: &Evidence, x: &mut Parts| {
         parts(e, m, x);
-        let n = e.savings.len();
-        let from = e.base - m.origin;
-        let prior = &m.onsets[1][from..from + n];
+        let n = e.moved[1].len();
+        let prior = m.onsets(e, 1);
         let total: f64 = prior.iter().sum();
         let mut out = Summary {
             savings: x.sums[0].ln(),
@@ -281,7 +299,7 @@ pub(crate) fn summaries(
                 }
             }
             out.domains.push(sum.ln());
-            out.onsets.push(e.base + best.1);
+            out.onsets.push(e.base[1] + best.1);
         }
         out
     };

@@ -1,8 +1,10 @@
 //! Evidence that a unit's series have moved: likelihood ratios over onset, ramp and size.
 
+use std::ops::Range;
+
 use super::Design;
 use super::correlation::leave_out;
-use super::fit::{Own, Shared, Span, Step, level_of, score, whiten};
+use super::fit::{Own, Shared, Step, level_of, score, whiten};
 
 /// Sizes of a shift, in marginal standard deviations, and their prior weights.
 pub(crate) const SIZES: [f64; 4] = [0.6, 1.0, 1.6, 2.4];
@@ -13,13 +15,15 @@ pub(crate) type Ratios = [f64; K];
 pub(crate) const RAMPS: [usize; 2] = [1, 4];
 const RHO_GRID: usize = 7;
 
-/// Likelihood ratios against nothing having moved, by onset (months of monitoring, `base` the first) and size.
+/// Likelihood ratios against nothing having moved, by onset (month of monitoring) and size.
+///
+/// Savings and quality each have an onset in every month from the first that is monitored, of quality that of any marker.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
-    pub(crate) base: usize,
-    pub(crate) savings: Vec<Ratios>,
-    /// Mean over domains: one of them slipped, and each is as likely.
-    pub(crate) quality: Vec<Ratios>,
+    /// First onset of savings, and of quality.
+    pub(crate) base: [usize; 2],
+    /// Of savings, and of quality: mean over domains, one of which slipped, each as likely.
+    pub(crate) moved: [Vec<Ratios>; 2],
     /// Domains × onsets.
     pub(crate) domains: Vec<Ratios>,
 }
@@ -31,6 +35,7 @@ pub(crate) struct Scratch {
     o: Vec<f64>,
     carry: Vec<f64>,
     scale: Vec<f64>,
+    from: Vec<usize>,
     back: Vec<Option<usize>>,
     g: Vec<f64>,
     beta: Vec<f64>,
@@ -60,28 +65,43 @@ fn before(k: Option<usize>, onset: usize, ramp: usize) -> f64 {
 pub(crate) struct Unit<'a> {
     pub(crate) z: &'a [f64],
     pub(crate) months: usize,
-    pub(crate) span: Span,
     pub(crate) own: &'a [Own],
 }
 
-pub(crate) fn evidence(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch) -> Evidence {
-    let span = unit.span;
-    let n = span.monitored();
+/// Months in which any of `series` is monitored; `None`, when none can be used.
+pub(crate) fn monitored(own: &[Own], series: impl Iterator<Item = usize>) -> Option<Range<usize>> {
+    series
+        .filter(|s| own[*s].usable())
+        .map(|s| own[s].span.base..own[s].span.end)
+        .reduce(|a, b| a.start.min(b.start)..a.end)
+}
+
+/// `None` for a unit whose savings cannot be used.
+pub(crate) fn evidence(
+    unit: Unit,
+    shared: &Shared,
+    design: &Design,
+    x: &mut Scratch,
+) -> Option<Evidence> {
+    let of_savings = monitored(unit.own, std::iter::once(design.savings))?;
+    // Without a marker that can be used, nothing is said of quality, in as many months.
+    let of_quality = monitored(unit.own, design.domains.iter().flatten().copied())
+        .unwrap_or_else(|| of_savings.clone());
+    let n = of_quality.len();
     let domains = design.domains.len();
     let mut out = Evidence {
-        base: span.base,
-        savings: vec![[1.0; K]; n],
-        quality: vec![[0.0; K]; n],
+        base: [of_savings.start, of_quality.start],
+        moved: [vec![[1.0; K]; of_savings.len()], vec![[0.0; K]; n]],
         domains: vec![[1.0; K]; n * domains],
     };
-    savings(unit, shared, design.savings, x, &mut out.savings);
-    quality(unit, shared, design, x, &mut out.domains);
+    savings(unit, shared, design.savings, x, &mut out.moved[0]);
+    quality(unit, shared, design, of_quality, x, &mut out.domains);
     for (at, ratios) in out.domains.iter().enumerate() {
-        for (sum, ratio) in out.quality[at % n].iter_mut().zip(ratios) {
+        for (sum, ratio) in out.moved[1][at % n].iter_mut().zip(ratios) {
             *sum += ratio / domains as f64;
         }
     }
-    out
+    Some(out)
 }
 
 /// Adds the likelihood ratios of a shift from its score and information, by size; capped far beyond any decision.
@@ -93,16 +113,9 @@ fn add_ratios(a: f64, b: f64, weight: f64, to: &mut Ratios) {
 
 /// One series; the autocorrelation is integrated over its posterior under "nothing moved".
 fn savings(unit: Unit, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ratios]) {
-    let Unit {
-        z,
-        months,
-        span,
-        own,
-    } = unit;
+    let Unit { z, months, own } = unit;
     let own = own[s];
-    if !own.usable() {
-        return;
-    }
+    let span = own.span;
     let n = span.monitored();
     let z = &z[s * months + span.start..s * months + span.end];
     let baseline = span.baseline();
@@ -221,17 +234,20 @@ fn savings(unit: Unit, shared: &Shared, s: usize, x: &mut Scratch, out: &mut [Ra
 }
 
 /// All markers at once: what the markers of other domains did is taken off what a domain's markers did.
-fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &mut [Ratios]) {
-    let Unit {
-        z,
-        months,
-        span,
-        own,
-    } = unit;
-    let n = span.monitored();
+///
+/// A marker says nothing of months before it is monitored, nor of a slip that began before: its level holds that already.
+fn quality(
+    unit: Unit,
+    shared: &Shared,
+    design: &Design,
+    window: Range<usize>,
+    x: &mut Scratch,
+    out: &mut [Ratios],
+) {
+    let Unit { z, months, own } = unit;
+    let n = window.len();
     let markers = design.markers();
     let p = markers.len();
-    let baseline = span.baseline();
     let (nu, info) = (shared.nu, shared.information);
     let root = info.sqrt();
     for v in [&mut x.u, &mut x.o, &mut x.carry, &mut x.scale] {
@@ -242,21 +258,29 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
     x.back.resize(p * n, None);
     x.beta.clear();
     x.beta.resize(p, 0.0);
+    x.from.clear();
+    x.from.resize(p, n);
     for (m, s) in markers.iter().enumerate() {
         let o = own[*s];
         if !o.usable() {
             continue;
         }
+        let (span, baseline) = (o.span, o.span.baseline());
+        x.from[m] = span.base - window.start;
         let z = &z[s * months + span.start..s * months + span.end];
         whiten(z, o.level, o.marginal_sd(), o.rho, &mut x.steps);
+        let monitored = |month: usize| Some(x.from[m] + month.checked_sub(baseline)?);
         let (mut oo, mut ou) = (0.0, 0.0);
-        for step in x.steps.iter().filter(|step| step.month >= baseline) {
-            let at = m * n + step.month - baseline;
+        for step in &x.steps {
+            let Some(k) = monitored(step.month) else {
+                continue;
+            };
+            let at = m * n + k;
             x.u[at] = score(step.e, nu, info);
             x.o[at] = root * step.o;
             x.carry[at] = step.carry;
             x.scale[at] = root * step.scale;
-            x.back[at] = step.previous.and_then(|month| month.checked_sub(baseline));
+            x.back[at] = step.previous.and_then(monitored);
             oo += x.o[at] * x.o[at];
             ou += x.o[at] * x.u[at];
         }
@@ -347,6 +371,9 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
                 x.h.resize(size * (width + 2), 0.0);
                 let mut a = 0.0;
                 for (r, m) in rows.clone().enumerate() {
+                    if onset < x.from[m] {
+                        continue;
+                    }
                     let tail = (zone * size + r) * 2;
                     let mut ho = x.tail[tail + 1];
                     a += x.tail[tail];
@@ -370,6 +397,9 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
                 for (r, i) in rows.clone().enumerate() {
                     let hr = &x.h[r * (width + 2)..(r + 1) * (width + 2)];
                     for (q, j) in rows.clone().enumerate() {
+                        if onset < x.from[i].max(x.from[j]) {
+                            continue;
+                        }
                         let hq = &x.h[q * (width + 2)..(q + 1) * (width + 2)];
                         let rest = x.pairs[(zone * size + r) * size + q];
                         let (mut hh, mut ho) = (rest, rest);
@@ -397,7 +427,6 @@ fn quality(unit: Unit, shared: &Shared, design: &Design, x: &mut Scratch, out: &
 /// least squares on the whitened scale: `Φ(−a/√b)`. 1 for a series that cannot be used.
 pub(crate) fn series_p(
     z: &[f64],
-    span: Span,
     own: Own,
     shared: &Shared,
     onset: usize,
@@ -406,6 +435,7 @@ pub(crate) fn series_p(
     if !own.usable() {
         return 1.0;
     }
+    let span = own.span;
     let (nu, info) = (shared.nu, shared.information);
     whiten(
         &z[span.start..span.end],

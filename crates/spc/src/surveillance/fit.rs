@@ -4,9 +4,9 @@
 //! weights with which units count in the peers' value of a month.
 
 use super::stats::{biweight, mean_of, median, variance_of};
-use super::{NationalEvent, Options, Panel};
+use super::{NationalEvent, Options, Panel, SILENT_AFTER};
 
-/// A unit's months: `[start, base)` is the baseline, `[base, end)` is monitored.
+/// A series' months: `[start, base)` is its baseline, `[base, end)` is monitored. No month is both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: usize,
@@ -20,7 +20,32 @@ pub(crate) const MIN_BASELINE: usize = 6;
 const MAX_MONITORED: usize = 36;
 
 impl Span {
-    /// `None` for a unit that is too young.
+    /// Months of a series of its own; `None` for one that is too young.
+    ///
+    /// A new marker, or one whose definition changed, begins later than its unit: in its first known month. One that is missing
+    /// in fewer than [`SILENT_AFTER`] months of the unit's first began with it. So that a stray early value does not begin a
+    /// series, at least half of the months of its baseline have to be known.
+    pub(crate) fn of_series(
+        values: &[f64],
+        start: usize,
+        end: usize,
+        baseline: usize,
+    ) -> Option<Self> {
+        let begins = |month: &usize| {
+            let first = &values[*month..end.min(month + baseline)];
+            let known = first.iter().filter(|v| !v.is_nan()).count();
+            !first[0].is_nan() && 2 * known >= first.len()
+        };
+        let first = (start..end).find(begins)?;
+        let began = if first - start < SILENT_AFTER {
+            start
+        } else {
+            first
+        };
+        Self::of(began, end, baseline)
+    }
+
+    /// Months of a series that began in month `start`; `None` for one that is too young.
     pub(crate) fn of(start: usize, end: usize, baseline: usize) -> Option<Self> {
         let mut start = start;
         while end > start.saturating_add(baseline + MAX_MONITORED) {
@@ -75,6 +100,7 @@ pub(crate) struct SeriesShared {
 /// What is a unit's own, for one series. `rho` NaN: the series cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Own {
+    pub(crate) span: Span,
     pub(crate) rho: f64,
     /// Prior for the grid of autocorrelations: centre that uses the unit's other series, too.
     pub(crate) rho_centre: f64,
@@ -88,6 +114,11 @@ pub(crate) struct Own {
 }
 
 pub(crate) const UNUSABLE: Own = Own {
+    span: Span {
+        start: 0,
+        base: 0,
+        end: 0,
+    },
     rho: f64::NAN,
     rho_centre: 0.0,
     rho_spread: 0.0,
@@ -107,10 +138,11 @@ impl Own {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Fit {
+    /// Of each series of each unit.
     pub(crate) spans: Vec<Option<Span>>,
     /// Peer-adjusted values, laid out as the panel's.
     pub(crate) z: Vec<f64>,
-    /// Month effects, series × months.
+    /// Month effects, series × months; NaN where no unit has a value.
     pub(crate) effects: Vec<f64>,
     pub(crate) own: Vec<Own>,
     pub(crate) shared: Shared,
@@ -251,7 +283,13 @@ fn lag1(z: &[f64]) -> Option<(f64, f64)> {
 pub(crate) const RHO_RANGE: (f64, f64) = (-0.6, 0.93);
 
 /// The unit's autocorrelations, shrunk to the series' and to what its series have in common.
-fn shrink_rho(raw: &[Option<(f64, f64)>], shared: &[SeriesShared], unit_var: f64, own: &mut [Own]) {
+fn shrink_rho(
+    raw: &[Option<(f64, f64)>],
+    spans: &[Option<Span>],
+    shared: &[SeriesShared],
+    unit_var: f64,
+    own: &mut [Own],
+) {
     let (mut num, mut den) = (0.0, 1.0 / unit_var.max(1e-6));
     for (r, s) in raw.iter().zip(shared) {
         if let Some((r, v)) = r {
@@ -261,11 +299,12 @@ fn shrink_rho(raw: &[Option<(f64, f64)>], shared: &[SeriesShared], unit_var: f64
         }
     }
     let common = num / den;
-    for ((r, s), o) in raw.iter().zip(shared).zip(own) {
-        let Some((r, v)) = r else {
-            o.rho = f64::NAN;
+    for (((r, span), s), o) in raw.iter().zip(spans).zip(shared).zip(own) {
+        let (Some((r, v)), Some(span)) = (r, span) else {
+            *o = UNUSABLE;
             continue;
         };
+        o.span = *span;
         let centre = s.rho + common;
         let weight = s.rho_var / (s.rho_var + v * (1.0 - s.rho * s.rho));
         o.rho_centre = centre.clamp(RHO_RANGE.0, RHO_RANGE.1);
@@ -307,17 +346,19 @@ fn log_variance(
 pub(crate) fn own_values(
     z: &[f64],
     months: usize,
-    span: Span,
+    spans: &[Option<Span>],
     shared: &Shared,
     steps: &mut Vec<Step>,
 ) -> Vec<Own> {
     let mut own = vec![UNUSABLE; shared.series.len()];
-    let base = |s: usize| &z[s * months + span.start..s * months + span.base];
-    let raw: Vec<_> = (0..own.len()).map(|s| usable_lag1(base(s))).collect();
-    shrink_rho(&raw, &shared.series, shared.rho_unit_var, &mut own);
+    let base = |s: usize, span: Span| &z[s * months + span.start..s * months + span.base];
+    let raw: Vec<_> = (0..own.len())
+        .map(|s| usable_lag1(base(s, spans[s]?)))
+        .collect();
+    shrink_rho(&raw, spans, &shared.series, shared.rho_unit_var, &mut own);
     for (s, o) in own.iter_mut().enumerate() {
         if o.usable() {
-            finish(base(s), &shared.series[s], shared.nu, o, steps);
+            finish(base(s, o.span), &shared.series[s], shared.nu, o, steps);
         }
     }
     own
@@ -345,11 +386,17 @@ fn finish(z: &[f64], shared: &SeriesShared, nu: f64, own: &mut Own, steps: &mut 
 /// Fits everything from months `0..end`.
 pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     let (units, series, months) = (panel.units, panel.series, panel.months);
-    let spans: Vec<Option<Span>> = (0..units)
-        .map(|u| Span::of(panel.start(u), end, options.baseline_months))
+    let spans: Vec<Option<Span>> = panel
+        .values
+        .chunks_exact(months)
+        .enumerate()
+        .map(|(line, values)| {
+            let start = panel.start(line / series);
+            Span::of_series(values, start, end, options.baseline_months)
+        })
         .collect();
     let mut z = vec![f64::NAN; panel.values.len()];
-    let mut effects = vec![0.0; series * months];
+    let mut effects = vec![f64::NAN; series * months];
     let mut steps = Vec::new();
     for s in 0..series {
         adjust_for_peers(
@@ -368,8 +415,8 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     // Autocorrelation: pooled per series, then how much units scatter round it.
     let mut raw: Vec<Option<(f64, f64)>> = vec![None; units * series];
     for u in 0..units {
-        if let Some(span) = spans[u] {
-            for s in 0..series {
+        for s in 0..series {
+            if let Some(span) = spans[u * series + s] {
                 let (a, b) = base(u, s, span);
                 raw[u * series + s] = usable_lag1(&z[a..b]);
             }
@@ -425,17 +472,20 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     let mut own = vec![UNUSABLE; units * series];
     for u in 0..units {
         let at = u * series..(u + 1) * series;
-        shrink_rho(&raw[at.clone()], &shared, rho_unit_var, &mut own[at]);
-        if spans[u].is_none() {
-            own[u * series..(u + 1) * series].fill(UNUSABLE);
-        }
+        shrink_rho(
+            &raw[at.clone()],
+            &spans[at.clone()],
+            &shared,
+            rho_unit_var,
+            &mut own[at],
+        );
     }
     // Levels, roughly; then variances; then levels again.
     for s in 0..series {
         let levels: Vec<f64> = (0..units)
             .filter(|u| own[u * series + s].usable())
             .filter_map(|u| {
-                let (a, b) = base(u, s, spans[u]?);
+                let (a, b) = base(u, s, own[u * series + s].span);
                 mean_of(z[a..b].iter().copied().filter(|v| !v.is_nan()))
             })
             .collect();
@@ -450,8 +500,8 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
         for s in 0..series {
             for u in 0..units {
                 let o = own[u * series + s];
-                if let (Some(span), true) = (spans[u], o.usable()) {
-                    let (a, b) = base(u, s, span);
+                if o.usable() {
+                    let (a, b) = base(u, s, o.span);
                     logs[u * series + s] = log_variance(
                         &z[a..b],
                         o.rho,
@@ -476,12 +526,9 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             let sd2 = centre.exp() / (1.0 - shared[s].rho.powi(2));
             let noise = mean_of(
                 (0..units)
-                    .filter(|u| own[u * series + s].usable())
-                    .filter_map(|u| {
-                        let span = spans[u]?;
-                        let rho = own[u * series + s].rho;
-                        Some(sd2 * (1.0 + rho) / ((1.0 - rho) * span.baseline() as f64))
-                    }),
+                    .map(|u| own[u * series + s])
+                    .filter(Own::usable)
+                    .map(|o| sd2 * (1.0 + o.rho) / ((1.0 - o.rho) * o.span.baseline() as f64)),
             )
             .unwrap_or(0.0);
             if round == 0 {
@@ -489,14 +536,14 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
             }
             for u in 0..units {
                 let o = &mut own[u * series + s];
-                if let (Some(span), true) = (spans[u], o.usable()) {
-                    let (a, b) = base(u, s, span);
+                if o.usable() {
+                    let (a, b) = base(u, s, o.span);
                     finish(&z[a..b], &shared[s], nu, o, &mut steps);
                 }
             }
         }
         if round == 0 {
-            nu = degrees_of_freedom(&z, &own, &spans, series, months);
+            nu = degrees_of_freedom(&z, &own, series, months);
         }
     }
     let shared = Shared {
@@ -506,7 +553,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
         rho_unit_var,
         precision: Vec::new(),
     };
-    let residuals = baseline_residuals(&z, &own, &spans, series, months);
+    let residuals = baseline_residuals(&z, &own, series, months);
     let mut fit = Fit {
         spans,
         z,
@@ -564,7 +611,7 @@ fn adjust_for_peers(
             break;
         }
         for u in 0..units {
-            level[u] = spans[u]
+            level[u] = spans[u * series + s]
                 .and_then(|span| {
                     mean_of(
                         (span.start..span.base)
@@ -586,20 +633,20 @@ fn adjust_for_peers(
 /// moved: otherwise the peers' value follows those that moved, and hides part of it.
 pub(crate) fn readjust(panel: &Panel, fit: &mut Fit, end: usize, null_weight: &[f64]) {
     let (units, series, months) = (panel.units, panel.series, panel.months);
-    let Some(first) = fit.spans.iter().flatten().map(|span| span.base).min() else {
-        return;
-    };
     let mut pool: Vec<(f64, f64)> = Vec::with_capacity(units);
     for s in 0..series {
         let row = |u: usize| (u * series + s) * months;
+        let monitored = fit.own.iter().skip(s).step_by(series);
+        let Some(first) = monitored.filter(|o| o.usable()).map(|o| o.span.base).min() else {
+            continue;
+        };
         for t in first..end {
             pool.clear();
             for u in 0..units {
-                let Some(span) = fit.spans[u] else { continue };
                 let own = &fit.own[u * series + s];
                 let z = fit.z[row(u) + t];
-                if own.usable() && !z.is_nan() && t >= span.start {
-                    let weight = if t >= span.base {
+                if own.usable() && !z.is_nan() && t >= own.span.start {
+                    let weight = if t >= own.span.base {
                         null_weight[u * series + s]
                     } else {
                         1.0
@@ -628,19 +675,17 @@ pub(crate) fn national_events(fit: &Fit, panel: &Panel, end: usize) -> Vec<Natio
     used.sort_unstable();
     used.into_iter()
         .filter_map(|series| {
-            let known = |t: &usize| {
-                let value = |u| panel.values[(u * panel.series + series) * panel.months + t];
-                (0..panel.units).any(|u| !value(u).is_nan())
-            };
-            let first = (0..end).find(known)?;
-            let at = series * panel.months;
-            let effects = &fit.effects[at + first..at + end];
-            let mut changes: Vec<f64> = effects.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let last = changes.pop().filter(|_| known(&(end - 1)))?;
+            let effects = &fit.effects[series * panel.months..series * panel.months + end];
+            let mut backwards = effects.windows(2).rev().map(|pair| pair[1] - pair[0]);
+            let last = backwards.next()?;
+            let before: Vec<f64> = backwards
+                .filter(|change| !change.is_nan())
+                .map(f64::abs)
+                .collect();
+            let enough = before.len() >= 11;
+            let usual = 1.4826 * median(before)?;
             let shared = &fit.shared.series[series];
             let typical = (0.5 * shared.log_var).exp() / (1.0 - shared.rho * shared.rho).sqrt();
-            let enough = changes.len() >= 11;
-            let usual = 1.4826 * median(changes.iter().map(|change| change.abs()).collect())?;
             (enough && usual > 0.0 && last.abs() > (5.0 * usual).max(typical))
                 .then_some(NationalEvent { series, jump: last })
         })
@@ -655,7 +700,7 @@ fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
         let own = fit.own[u * series + s];
         let at = (u * series + s) * months + t;
         let z = fit.z[at];
-        if !own.usable() || z.is_nan() || fit.spans[u].is_none_or(|span| t < span.base) {
+        if !own.usable() || z.is_nan() || t < own.span.base {
             return None;
         }
         let past = fit.z[at - 1];
@@ -685,15 +730,9 @@ fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
 }
 
 /// Degrees of freedom in a grid with the largest likelihood of the standardised baseline innovations.
-fn degrees_of_freedom(
-    z: &[f64],
-    own: &[Own],
-    spans: &[Option<Span>],
-    series: usize,
-    months: usize,
-) -> f64 {
+fn degrees_of_freedom(z: &[f64], own: &[Own], series: usize, months: usize) -> f64 {
     const GRID: [f64; 6] = [4.0, 5.0, 6.0, 8.0, 12.0, 30.0];
-    let residuals = baseline_residuals(z, own, spans, series, months);
+    let residuals = baseline_residuals(z, own, series, months);
     let mut best = (f64::NEG_INFINITY, 8.0);
     let e: Vec<f64> = residuals.into_iter().filter(|e| !e.is_nan()).collect();
     let Some(var) = mean_of(e.iter().map(|e| e * e).filter(|v| *v < 36.0)) else {
@@ -714,35 +753,30 @@ fn degrees_of_freedom(
     best.1
 }
 
-/// Rows of standardised innovations, a unit-month each, all series; NaN where missing.
-fn baseline_residuals(
-    z: &[f64],
-    own: &[Own],
-    spans: &[Option<Span>],
-    series: usize,
-    months: usize,
-) -> Vec<f64> {
+/// Rows of standardised innovations, a unit-month each, all series; NaN where missing or not of the series' baseline.
+fn baseline_residuals(z: &[f64], own: &[Own], series: usize, months: usize) -> Vec<f64> {
     let mut rows = Vec::new();
     let mut steps = Vec::new();
-    for (u, span) in spans.iter().enumerate() {
-        let Some(span) = span else { continue };
+    for (u, own) in own.chunks_exact(series).enumerate() {
+        let usable = || own.iter().enumerate().filter(|(_, o)| o.usable());
+        let start = usable().map(|(_, o)| o.span.start).min();
+        let base = usable().map(|(_, o)| o.span.base).max();
+        let (Some(start), Some(base)) = (start, base) else {
+            continue;
+        };
         let first = rows.len();
-        rows.resize(first + span.baseline() * series, f64::NAN);
-        for s in 0..series {
-            let o = own[u * series + s];
-            if !o.usable() {
-                continue;
-            }
+        rows.resize(first + (base - start) * series, f64::NAN);
+        for (s, o) in usable() {
             let at = (u * series + s) * months;
             whiten(
-                &z[at + span.start..at + span.base],
+                &z[at + o.span.start..at + o.span.base],
                 o.level,
                 o.marginal_sd(),
                 o.rho,
                 &mut steps,
             );
             for step in &steps {
-                rows[first + step.month * series + s] = step.e;
+                rows[first + (o.span.start - start + step.month) * series + s] = step.e;
             }
         }
     }

@@ -6,10 +6,12 @@
 //! stay as they are in the data. It then goes through the same estimation of its own values as any unit. The planted shift
 //! comes after the baseline, so those stay; its size and onset are drawn from what was estimated of all units.
 
+use std::ops::Range;
+
 use super::Panel;
 use super::decide::Mixture;
-use super::evidence::{Evidence, RAMPS, Scratch, Unit, evidence, response};
-use super::fit::{Fit, RHO_RANGE, Span, own_values};
+use super::evidence::{Evidence, RAMPS, Scratch, Unit, evidence, monitored, response};
+use super::fit::{Fit, RHO_RANGE, own_values};
 use super::random::Random;
 
 /// Months before the first, so that the made series begins in its stationary state.
@@ -32,10 +34,7 @@ pub(crate) fn resample(
 ) -> Made {
     let (series, months) = (panel.series, panel.months);
     let mut random = Random::new(seed);
-    let templates: Vec<(usize, Span)> = (0..panel.units)
-        .filter_map(|u| Some((u, fit.spans[u]?)))
-        .filter(|(u, _)| assessed[*u])
-        .collect();
+    let templates: Vec<usize> = (0..panel.units).filter(|u| assessed[*u]).collect();
     let rows = fit.residuals.len() / series;
     if templates.is_empty() || rows == 0 {
         return Made::default();
@@ -46,8 +45,16 @@ pub(crate) fn resample(
     let (mut x, mut rho, mut sd) = (vec![0.0; series], vec![0.0; series], vec![0.0; series]);
     let mut made = Made::default();
     for _ in 0..count {
-        let (u, span) = templates[random.below(templates.len())];
+        let u = templates[random.below(templates.len())];
         let template = Panel::block(&fit.z, u, series, months);
+        let spans = &fit.spans[u * series..(u + 1) * series];
+        let known = || spans.iter().flatten();
+        let (Some(start), Some(end)) = (
+            known().map(|span| span.start).min(),
+            known().map(|span| span.end).max(),
+        ) else {
+            continue;
+        };
         let common = fit.shared.rho_unit_var.sqrt() * random.normal();
         let mut level = vec![0.0; series];
         for (s, shared) in fit.shared.series.iter().enumerate() {
@@ -59,7 +66,7 @@ pub(crate) fn resample(
             x[s] = random.normal();
         }
         z.fill(f64::NAN);
-        for step in 0..BURN_IN + span.end - span.start {
+        for step in 0..BURN_IN + end - start {
             let row = random.below(rows) * series;
             for s in 0..series {
                 let mut e = fit.residuals[row + s];
@@ -71,63 +78,46 @@ pub(crate) fn resample(
                 let Some(month) = step.checked_sub(BURN_IN) else {
                     continue;
                 };
-                let at = s * months + span.start + month;
+                let at = s * months + start + month;
                 if !template[at].is_nan() {
                     z[at] = level[s] + sd[s] * x[s];
                 }
             }
         }
-        let own = own_values(&z, months, span, &fit.shared, &mut steps);
+        let own = own_values(&z, months, spans, &fit.shared, &mut steps);
+        let monitored = |group: &[usize]| monitored(&own, group.iter().copied());
         let mut look = |z: &[f64]| {
             let unit = Unit {
                 z,
                 months,
-                span,
                 own: &own,
             };
-            Some(evidence(unit, &fit.shared, &panel.design, scratch))
+            evidence(unit, &fit.shared, &panel.design, scratch)
         };
         made.null.push(look(&z));
-        let domain = &panel.design.domains[random.below(panel.design.domains.len())];
-        plant(
-            &mut z[..],
-            months,
-            span,
-            &[panel.design.savings],
-            &sd,
-            mixture.draw(0, span, &mut random),
-            &mut random,
-        );
-        plant(
-            &mut z[..],
-            months,
-            span,
-            domain,
-            &sd,
-            mixture.draw(1, span, &mut random),
-            &mut random,
-        );
+        // A domain of which nothing is known cannot be seen to slip.
+        let windows: Vec<(&[usize], Range<usize>)> = (panel.design.domains.iter())
+            .filter_map(|domain| Some((&domain[..], monitored(domain)?)))
+            .collect();
+        let slips = (!windows.is_empty()).then(|| windows[random.below(windows.len())].clone());
+        let savings = [panel.design.savings];
+        let rises = monitored(&savings).map(|window| (&savings[..], window));
+        for (which, moves) in [rises, slips].into_iter().enumerate() {
+            let Some((group, window)) = moves else {
+                continue;
+            };
+            let (onset, size) = mixture.draw(which, window, &mut random);
+            let ramp = RAMPS[random.below(RAMPS.len())];
+            // What began before a series is monitored is in its level, and not seen.
+            for s in group.iter().filter(|s| own[**s].span.base <= onset) {
+                for t in onset..end {
+                    z[s * months + t] += size * sd[*s] * response(t, onset, ramp);
+                }
+            }
+        }
         made.planted.push(look(&z));
     }
     made
-}
-
-/// Adds a shift of `size` standard deviations from the monitored month `onset` on to each of `which`.
-fn plant(
-    z: &mut [f64],
-    months: usize,
-    span: Span,
-    which: &[usize],
-    sd: &[f64],
-    (onset, size): (usize, f64),
-    random: &mut Random,
-) {
-    let ramp = RAMPS[random.below(RAMPS.len())];
-    for s in which {
-        for k in onset..span.monitored() {
-            z[s * months + span.base + k] += size * sd[*s] * response(k, onset, ramp);
-        }
-    }
 }
 
 /// Root mean square of each column, 0 for one without values.

@@ -66,6 +66,11 @@ fn the_likelihood_of_one_series_is_the_same_by_both_ways() {
             precision: vec![1.0],
         };
         let mut own = Own {
+            span: Span {
+                start: 0,
+                base: 24,
+                end: months,
+            },
             rho: 0.4,
             rho_centre: 0.4,
             rho_spread: 0.0,
@@ -82,11 +87,6 @@ fn the_likelihood_of_one_series_is_the_same_by_both_ways() {
             (0.1, 0.8),
             &mut steps,
         );
-        let span = Span {
-            start: 0,
-            base: 24,
-            end: months,
-        };
         let design = Design {
             savings: 0,
             domains: vec![vec![1]],
@@ -95,14 +95,14 @@ fn the_likelihood_of_one_series_is_the_same_by_both_ways() {
             Unit {
                 z: &z,
                 months,
-                span,
                 own: &[own, own],
             },
             &shared,
             &design,
             &mut Scratch::default(),
-        );
-        for (a, b) in e.savings.iter().zip(&e.quality) {
+        )
+        .expect("savings can be used");
+        for (a, b) in e.moved[0].iter().zip(&e.moved[1]) {
             for k in 0..K {
                 assert!((a[k] / b[k] - 1.0).abs() < 1e-9, "{a:?} {b:?}");
             }
@@ -230,4 +230,24 @@ fn a_baseline_grows_to_its_length_then_stays_then_moves_by_whole_years() {
             end: 61
         })
     );
+}
+
+#[test]
+fn a_series_begins_in_its_first_known_month() {
+    let with = |known: std::ops::Range<usize>| {
+        (0..80)
+            .map(|t| if known.contains(&t) { 1.0 } else { f64::NAN })
+            .collect::<Vec<f64>>()
+    };
+    let of = |values: &[f64], end| Span::of_series(values, 2, end, 24);
+    assert_eq!(of(&with(0..80), 60), Span::of(2, 60, 24));
+    // Two months of silence at the beginning are a gap; three are a later beginning.
+    assert_eq!(of(&with(4..80), 60), Span::of(2, 60, 24));
+    assert_eq!(of(&with(5..80), 60), Span::of(5, 60, 24));
+    assert_eq!(of(&with(30..80), 36), None);
+    assert_eq!(of(&with(30..80), 60), Span::of(30, 60, 24));
+    assert_eq!(of(&with(70..80), 60), None);
+    let mut stray = with(30..80);
+    stray[3] = 1.0;
+    assert_eq!(of(&stray, 60), Span::of(30, 60, 24));
 }
