@@ -61,7 +61,7 @@ fn what_an_organisation_returns_does_not_depend_on_who_else_is_there() {
     };
     let few = ScenarioConfig {
         organisations: 20,
-        ..many.clone()
+        ..many
     };
     let (many, few) = (scenario(&many), scenario(&few));
     let cast: BTreeSet<usize> = many

@@ -7,10 +7,9 @@ use qipp_domain::OrgCode;
 use super::faults::Plan;
 use super::markers::{MODELS, Model};
 use super::{ScenarioConfig, Story};
-use crate::calibration::NATIONAL_PART;
 use crate::calibration::scenarios::{
-    DENOMINATOR_SPREAD, LEVEL_SPREAD, REDEFINITION, RHO_SCATTER, SD_SPREAD, SHARED, TREND, WINTER,
-    setting,
+    DENOMINATOR_SPREAD, LEVEL_SPREAD, MONTH_EFFECT, REDEFINITION, RHO_SCATTER, SD_SPREAD, SHARED,
+    TREND, WINTER, setting,
 };
 use crate::noise::{Purpose, between, binomial, count, heavy, next, normal, poisson, ramp, stream};
 
@@ -47,7 +46,7 @@ impl Weather {
                     .map(|change| change.sd)
                     .sum();
                 let course = trend * month as f64 + winter * season(config, month) + changed;
-                let sds = course + NATIONAL_PART * normal(&mut rng);
+                let sds = course + MONTH_EFFECT * normal(&mut rng);
                 model.link(model.level) + model.adverse() * model.own * sds
             };
             levels.push((0..config.months).map(level).collect());

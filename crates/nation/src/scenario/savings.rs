@@ -4,10 +4,10 @@ use qipp_domain::OrgCode;
 
 use super::quality::Organisation;
 use super::{ScenarioConfig, period_at};
-use crate::calibration::scenarios::{RHO_SCATTER, SAVINGS_SD, SD_SPREAD, setting};
+use crate::calibration::scenarios::{MONTH_EFFECT, RHO_SCATTER, SAVINGS_SD, SD_SPREAD, setting};
 use crate::calibration::{
-    DELIVERY_MEDIAN, DELIVERY_SPREAD, MEDIUM_TRUST_SPEND, NATIONAL_PART, PLAN_SPREAD,
-    PLAN_YEAR_SPREAD, QUARTERS, year_plan,
+    DELIVERY_MEDIAN, DELIVERY_SPREAD, MEDIUM_TRUST_SPEND, PLAN_SPREAD, PLAN_YEAR_SPREAD, QUARTERS,
+    year_plan,
 };
 use crate::noise::{Purpose, between, count, heavy, next, normal, ramp, stream};
 
@@ -33,7 +33,7 @@ impl Economy {
         Self {
             rho: between(&mut rng, setting(config.scenario).rho),
             months: (0..config.months)
-                .map(|_| NATIONAL_PART * SAVINGS_SD * normal(&mut rng))
+                .map(|_| MONTH_EFFECT * SAVINGS_SD * normal(&mut rng))
                 .collect(),
         }
     }
