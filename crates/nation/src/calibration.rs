@@ -3,6 +3,8 @@
 //! *aggregates* is `data/savings_national_aggregates.csv` (scope, financial year); *peers* is
 //! `data/trust_characteristics_peerfinder.csv`; *catalogue* is `data/markers.csv`; *chosen* is a judgement, said so.
 
+pub mod scenarios;
+
 use qipp_domain::FinancialYear;
 
 /// Annual operating expenses of the trust that the catalogue calls medium, in pounds. Source: peers, median £317.9m

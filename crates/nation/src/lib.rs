@@ -22,6 +22,7 @@ mod models;
 mod noise;
 mod quality;
 mod savings;
+pub mod scenario;
 mod schemes;
 mod story;
 
@@ -82,14 +83,6 @@ impl Default for Config {
             missing_value_share: 0.004,
             ytd_only_share: 0.2,
         }
-    }
-}
-
-impl Config {
-    /// A share of `trusts`, rounded to whole ones. Not a number counts as nobody.
-    fn share_of(&self, trusts: usize, share: f64) -> usize {
-        let wanted = trusts as f64 * share.clamp(0.0, 1.0);
-        usize::try_from(noise::count(if wanted.is_nan() { 0.0 } else { wanted })).unwrap_or(trusts)
     }
 }
 

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution, Poisson, StandardNormal, StudentT};
 
-use crate::calibration::TAIL;
+use crate::calibration::{RAMP, TAIL};
 
 /// What a stream of random numbers is for. Each has its own, so that drawing more of one changes nothing of the others.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,20 @@ pub(crate) enum Purpose {
     Shared,
     /// Which quality returns are missing.
     Gaps,
+    /// Scoring nations: how large an organisation is.
+    Size,
+    /// Scoring nations: how financial years differ.
+    Years,
+    /// Scoring nations: what is wrong with the data of an organisation, or with a marker for all.
+    Faults,
+    /// Scoring nations: who merges.
+    Mergers,
+    /// Scoring nations: what becomes of savings returns.
+    SavingsGaps,
     /// One marker, by its place in the list of models.
     Marker(usize),
+    /// Scoring nations: the counts of one marker.
+    Counting(usize),
 }
 
 impl Purpose {
@@ -35,7 +47,13 @@ impl Purpose {
             Self::Savings => 4,
             Self::Shared => 5,
             Self::Gaps => 6,
+            Self::Size => 7,
+            Self::Years => 8,
+            Self::Faults => 9,
+            Self::Mergers => 10,
+            Self::SavingsGaps => 11,
             Self::Marker(index) => 100 + index as u64,
+            Self::Counting(index) => 1000 + index as u64,
         }
     }
 }
@@ -95,6 +113,20 @@ pub(crate) fn poisson(rng: &mut ChaCha8Rng, mean: f64) -> u64 {
 /// The next value of a first-order autoregression with unit variance.
 pub(crate) fn next(rho: f64, before: f64, innovation: f64) -> f64 {
     rho * before + (1.0 - rho * rho).sqrt() * innovation
+}
+
+/// How much of an effect there is in a month: thirds over [`RAMP`] months, 0 before `from` and from `until` on.
+pub(crate) fn ramp(from: usize, until: Option<usize>, month: usize) -> f64 {
+    if month < from || until.is_some_and(|until| month >= until) {
+        return 0.0;
+    }
+    ((month - from + 1) as f64 / f64::from(RAMP)).min(1.0)
+}
+
+/// A share of `all`, rounded to whole ones. Not a number counts as none.
+pub(crate) fn share_of(all: usize, share: f64) -> usize {
+    let wanted = all as f64 * share.clamp(0.0, 1.0);
+    usize::try_from(count(if wanted.is_nan() { 0.0 } else { wanted })).unwrap_or(all)
 }
 
 /// The nearest whole number, 0 for anything negative.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::calibration::{EVENTS_TO_SLIP, JUMP, RAMP, SLIP};
 use crate::models::{MODELS, Model};
-use crate::noise::{Purpose, between, chance, pick, stream};
+use crate::noise::{Purpose, between, chance, pick, share_of, stream};
 use crate::quality::Size;
 use crate::{Config, TrustInput};
 
@@ -86,9 +86,9 @@ pub(crate) fn cast(config: &Config, trusts: &[TrustInput]) -> BTreeMap<OrgCode, 
         (TruthKind::SavingsOnly, config.savings_only_share),
         (TruthKind::QualityOnly, config.quality_only_share),
     ];
-    let kinds = shares.iter().flat_map(|(kind, share)| {
-        std::iter::repeat_n(*kind, config.share_of(trusts.len(), *share))
-    });
+    let kinds = shares
+        .iter()
+        .flat_map(|(kind, share)| std::iter::repeat_n(*kind, share_of(trusts.len(), *share)));
     ranked
         .iter()
         .zip(kinds)

@@ -89,6 +89,8 @@ enum Verb {
     Act(verbs::act::ActArgs),
     /// Compute a chart of any series, from JSON lines or CSV, on standard output. Needs no service.
     Chart(verbs::chart::ChartArgs),
+    /// Make up a nation with a known truth, as plain files and for the API, to score rules on. Needs no service.
+    Simulate(verbs::simulate::SimulateArgs),
     /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
@@ -206,6 +208,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Watch(args) => verbs::watch::run(args).await,
         Verb::Act(args) => verbs::act::run(args).await,
         Verb::Chart(args) => verbs::chart::run(&args),
+        Verb::Simulate(args) => verbs::simulate::run(&args),
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
         Verb::Backup(args) => verbs::backup::run(args).await,
         Verb::Log(args) => verbs::log::run(args).await,

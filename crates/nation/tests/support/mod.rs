@@ -1,6 +1,8 @@
 //! What the tests share: the trusts of the shipped data, and residuals as a reader of the returns would take them.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod portrait;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

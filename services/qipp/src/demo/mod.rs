@@ -7,7 +7,7 @@
 //! The clock of the house is set to the day on which each month's returns would have come in, so that "as it was known on 15 March 2012" has
 //! its real meaning: received times, deadlines and alerts stand in their years.
 
-mod calendar;
+pub(crate) mod calendar;
 mod load;
 mod report;
 mod sources;

@@ -11,6 +11,7 @@ pub(crate) mod rebuild;
 pub(crate) mod register;
 pub(crate) mod restore;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod submit;
 pub(crate) mod verify;
 pub(crate) mod watch;
