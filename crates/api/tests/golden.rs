@@ -29,7 +29,7 @@ use qipp_domain::returns::{
     SavingsLine, Status, Value,
 };
 use qipp_domain::scheme::{LinkedMarker, Milestone, MilestoneKind, Scheme, SchemeCategory};
-use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
+use qipp_domain::surveillance::{Assessment, NationalChange, PeerValue, Tier, Watched};
 use qipp_domain::tenure::Tenure;
 use qipp_domain::{Cut, MarkerCode, OrgCode, Pence, Period, Quantity, SchemeId, Slug};
 
@@ -129,6 +129,10 @@ fn joint() -> Vec<Facts> {
         national: vec![NationalChange {
             marker: marker("AE_4H"),
             jump: -1.0 / 7.0,
+        }],
+        peers: vec![PeerValue {
+            marker: marker("AE_4H"),
+            value: 14.0 / 15.0,
         }],
         rule_set_version: "2012-1".into(),
         cut: cut(),

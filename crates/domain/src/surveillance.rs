@@ -78,6 +78,15 @@ pub struct NationalChange {
     pub jump: f64,
 }
 
+/// What is typical of the organisations of a kind in a month: a robust location over them, at which those that moved count little.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerValue {
+    /// Which marker.
+    pub marker: MarkerCode,
+    /// In the marker's own unit: a share of 1, events for each unit of the denominator, or the value.
+    pub value: f64,
+}
+
 /// What was decided over the organisations of a kind at the end of a month.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
@@ -95,6 +104,8 @@ pub struct Assessment {
     pub watched: Vec<Watched>,
     /// Markers that moved for all at once, in order of the code.
     pub national: Vec<NationalChange>,
+    /// What was taken off each organisation's figures of the month as common to all, in order of the code.
+    pub peers: Vec<PeerValue>,
     /// The rules in force.
     pub rule_set_version: String,
     /// What it was decided from.

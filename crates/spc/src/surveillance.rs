@@ -190,6 +190,9 @@ pub struct Assessment {
     pub shares: [f64; 4],
     /// Series whose national value jumped beyond its usual course this month.
     pub national: Vec<NationalEvent>,
+    /// By series, what is typical of the units in this month, in units of the series: what was taken off, at the level of a
+    /// typical unit. NaN where there is nothing to tell it from.
+    pub typical: Vec<f64>,
 }
 
 impl Assessment {
@@ -201,6 +204,7 @@ impl Assessment {
             expected_false: 0.0,
             shares: [1.0, 0.0, 0.0, 0.0],
             national: Vec::new(),
+            typical: Vec::new(),
         }
     }
 
@@ -389,6 +393,9 @@ fn conclude(
         expected_false: alerts.iter().map(|alert| alert.lfdr).sum(),
         watch,
         national: fit::national_events(fit, panel, end),
+        typical: (0..panel.series)
+            .map(|s| fit.effects[s * panel.months + end - 1] + fit.shared.series[s].level)
+            .collect(),
         judgements,
         alerts,
         shares,

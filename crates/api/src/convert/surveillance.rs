@@ -2,7 +2,7 @@
 
 use qipp_domain::alert::JointEvidence;
 use qipp_domain::marker::QualityDomain;
-use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
+use qipp_domain::surveillance::{Assessment, NationalChange, PeerValue, Tier, Watched};
 
 use crate::cut::{cut_to_proto, read_cut};
 use crate::parse::{Faults, Path};
@@ -18,6 +18,7 @@ pub(crate) fn assessment_to_proto(held: &Assessment) -> wire::AssessmentPublishe
         expected_false_watched: held.expected_false_watched,
         watched: held.watched.iter().map(watched_to_proto).collect(),
         national: held.national.iter().map(change_to_proto).collect(),
+        peers: held.peers.iter().map(peer_to_proto).collect(),
         rule_set_version: held.rule_set_version.clone(),
         cut: Some(cut_to_proto(&held.cut)),
         simulated: held.simulated,
@@ -41,6 +42,13 @@ fn change_to_proto(held: &NationalChange) -> wire::NationalChange {
     wire::NationalChange {
         marker: held.marker.to_string(),
         jump: held.jump,
+    }
+}
+
+fn peer_to_proto(held: &PeerValue) -> wire::PeerValue {
+    wire::PeerValue {
+        marker: held.marker.to_string(),
+        value: held.value,
     }
 }
 
@@ -70,6 +78,11 @@ pub(crate) fn read_assessment(
     let period = faults.period(&path.at("period"), &held.period);
     let watched = faults.list(path, "watched", &held.watched, read_watched);
     let national = faults.list(path, "national", &held.national, read_change);
+    let peers = faults.list(path, "peers", &held.peers, |faults, path, held| {
+        let marker = faults.marker(&path.at("marker"), &held.marker)?;
+        let value = held.value;
+        Some(PeerValue { marker, value })
+    });
     let cut = faults.required(&path.at("cut"), held.cut.as_ref());
     let cut = cut.and_then(|cut| read_cut(faults, &path.at("cut"), cut));
     Some(Assessment {
@@ -80,6 +93,7 @@ pub(crate) fn read_assessment(
         expected_false_watched: held.expected_false_watched,
         watched: watched?,
         national: national?,
+        peers: peers?,
         rule_set_version: held.rule_set_version.clone(),
         cut: cut?,
         simulated: held.simulated,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use qipp_domain::marker::{MarkerDefinition, Polarity, QualityDomain, TriggerRole};
 use qipp_domain::nation::Ledger;
-use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
+use qipp_domain::surveillance::{Assessment, NationalChange, PeerValue, Tier, Watched};
 use qipp_domain::{Dataset, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_spc::surveillance::{Alert, Assessment as Decided, Judgement};
 use sha2::{Digest, Sha256};
@@ -263,6 +263,16 @@ impl Read {
             })
             .collect();
         national.sort_unstable_by_key(|held| held.marker);
+        let months = self.table.months();
+        let peers = self.markers.iter().enumerate().filter_map(|(at, held)| {
+            let number = decided
+                .typical
+                .get(1 + at)
+                .filter(|number| number.is_finite());
+            let value = self.table.figure(at, *number?, months);
+            let marker = held.marker;
+            Some(PeerValue { marker, value })
+        });
         let assessed = decided.judgements.iter().flatten().count();
         Assessment {
             peer_group: self.kind,
@@ -272,6 +282,7 @@ impl Read {
             expected_false_watched: decided.watch.iter().map(|entry| entry.lfdr).sum(),
             watched,
             national,
+            peers: peers.collect(),
             rule_set_version: context.rules.version().to_owned(),
             cut: context.cut.clone(),
             simulated: self.simulated,

@@ -226,6 +226,19 @@ impl Table {
         }
     }
 
+    /// A number of a measure as the figure that it stands for: a share of 1, events for each unit of the denominator, or the value. `end`
+    /// as it was for the number.
+    pub(super) fn figure(&self, measure: usize, number: f64, end: usize) -> f64 {
+        let form = self.form(measure, end);
+        let number = form.sign * number;
+        match form.scale {
+            Scale::Proportion => 1.0 / (1.0 + (-number).exp()),
+            Scale::Rate => number.exp(),
+            Scale::Amount if form.on_log => number.exp() - 0.5,
+            Scale::Amount => number,
+        }
+    }
+
     /// How figures of a measure become numbers, judged by what all organisations returned.
     fn form(&self, measure: usize, end: usize) -> Form {
         let Measure { scale, adverse, .. } = self.measures[measure];

@@ -304,6 +304,16 @@ fn who_saves_more_and_slips_is_listed_and_who_only_saves_is_not() {
     );
     assert_eq!(decided.assessed as usize, TRUSTS);
     assert!(decided.expected_false < 0.5 && decided.simulated);
+    // Where most have a tenth of cases, or nine tenths of successes.
+    let typical: Vec<_> = decided.peers.iter().map(|held| held.value).collect();
+    let expected = [0.1, 0.9, 0.1, 0.1, 0.1];
+    assert!(
+        typical
+            .iter()
+            .zip(expected)
+            .all(|(held, near)| (held - near).abs() < 0.01),
+        "{typical:?}"
+    );
     assert_eq!(peers.decide(last()), decided, "the same again");
 }
 

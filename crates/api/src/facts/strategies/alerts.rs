@@ -5,7 +5,7 @@ use qipp_domain::alert::{
     Act, Acted, Direction, Evidence, Finding, JointEvidence, LateReturn, MarkerEvidence,
     MarkerPoint, SavingsEvidence, Severity, Transition,
 };
-use qipp_domain::surveillance::{Assessment, NationalChange, Tier, Watched};
+use qipp_domain::surveillance::{Assessment, NationalChange, PeerValue, Tier, Watched};
 
 pub(super) fn national_value() -> impl Strategy<Value = NationalValue> {
     (
@@ -310,11 +310,16 @@ pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
         marker,
         jump: f64::from(jump) / 3.0,
     });
+    let peers = (marker(), any::<u16>()).prop_map(|(marker, value)| PeerValue {
+        marker,
+        value: f64::from(value) / 3.0,
+    });
     (
         (slug(), period(), text(), cut()),
         any::<(u32, u16, u16, bool)>(),
         vec(watched, 0..4),
         vec(national, 0..3),
+        vec(peers, 0..3),
     )
         .prop_map(
             |(
@@ -322,6 +327,7 @@ pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
                 (assessed, expected_false, expected_false_watched, simulated),
                 watched,
                 national,
+                peers,
             )| Assessment {
                 peer_group,
                 period,
@@ -330,6 +336,7 @@ pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
                 expected_false_watched: f64::from(expected_false_watched) / 7.0,
                 watched,
                 national,
+                peers,
                 rule_set_version,
                 cut,
                 simulated,
