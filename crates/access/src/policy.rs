@@ -40,6 +40,7 @@ pub mod method {
     pub const ACT_ON_ALERT: &str = "qipp.alerts.v1.AlertsService/ActOnAlert";
     pub const RECOMPUTE_ALERT: &str = "qipp.alerts.v1.AlertsService/RecomputeAlert";
     pub const LIST_BENCHMARKS: &str = "qipp.alerts.v1.AlertsService/ListBenchmarks";
+    pub const LIST_ASSESSMENTS: &str = "qipp.alerts.v1.AlertsService/ListAssessments";
     pub const EXPORT_LOG: &str = "qipp.log.v1.LogService/ExportLog";
     pub const START_REBUILD: &str = "qipp.replica.v1.ReplicaService/StartRebuild";
     pub const GET_REBUILD: &str = "qipp.replica.v1.ReplicaService/GetRebuild";
@@ -115,6 +116,7 @@ pub const TABLE: &[Rule] = &[
     row(method::ACT_ON_ALERT, CONVERSING, Check::Own),
     row(method::RECOMPUTE_ALERT, EVERYBODY, Check::Own),
     row(method::LIST_BENCHMARKS, OVERSEERS, Check::Any),
+    row(method::LIST_ASSESSMENTS, OVERSEERS, Check::Filtered),
     row(method::EXPORT_LOG, OPERATOR, Check::Nation),
     row(method::START_REBUILD, OPERATOR, Check::Nation),
     row(method::GET_REBUILD, OPERATOR, Check::Nation),

@@ -20,6 +20,8 @@ pub use crate::convert::returns::{
     line_to_proto, measured_to_proto, observation_to_proto, return_to_proto, scheme_to_proto,
 };
 
+pub use crate::convert::surveillance::assessment_to_proto;
+
 use crate::cut::{stamp_to_proto, time_to_text};
 use crate::names;
 use crate::parse::date_text;

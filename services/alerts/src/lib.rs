@@ -129,6 +129,13 @@ impl AlertsService for Alerts {
         answer!(self, request, recompute)
     }
 
+    async fn list_assessments(
+        &self,
+        request: Request<wire::ListAssessmentsRequest>,
+    ) -> Result<Response<wire::ListAssessmentsResponse>, Status> {
+        answer!(self, request, assessments)
+    }
+
     async fn list_benchmarks(
         &self,
         request: Request<wire::ListBenchmarksRequest>,

@@ -1,4 +1,4 @@
-//! ListAlerts, GetAlert, RecomputeAlert, ListBenchmarks.
+//! ListAlerts, GetAlert, RecomputeAlert, ListBenchmarks, ListAssessments.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use qipp_api::view;
 use qipp_domain::alert::{Alert, AlertEventKind, Condition, Severity, Standing, Transition};
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
+use qipp_domain::surveillance::Assessment;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
 use qipp_rules::{LooksAt, Rule};
@@ -243,6 +244,41 @@ impl Alerts {
             equal: recomputed.as_ref() == Some(recorded),
             recorded: Some(view::finding_to_proto(recorded)),
             recomputed: recomputed.as_ref().map(view::finding_to_proto),
+        })
+    }
+
+    pub(crate) async fn assessments(
+        &self,
+        caller: &Caller,
+        request: wire::ListAssessmentsRequest,
+    ) -> Result<wire::ListAssessmentsResponse, ApiError> {
+        let (peer_group, (from, to)) = (
+            optional::<Slug>(&request.peer_group, "peer_group", "KIND_INVALID"),
+            months(&request.from, &request.to),
+        )
+            .together()?;
+        let answer = self.deps.answer(caller, request.read.as_ref()).await?;
+        caller.may(Target::None, &answer.current)?;
+        let mut wanted: Vec<&Assessment> = answer
+            .nation
+            .assessments()
+            .iter(&answer.at)
+            .filter(|held| {
+                peer_group.is_none_or(|group| held.peer_group == group)
+                    && from.is_none_or(|from| from <= held.period)
+                    && to.is_none_or(|to| held.period <= to)
+            })
+            .collect();
+        wanted.sort_by_key(|held| (held.period, held.peer_group));
+        let seen = |held: &Assessment| {
+            let mut held = held.clone();
+            held.watched
+                .retain(|entry| visible(&caller.principal, entry.org, &answer.current));
+            view::assessment_to_proto(&held)
+        };
+        Ok(wire::ListAssessmentsResponse {
+            assessments: wanted.into_iter().map(seen).collect(),
+            cut: answer.wire_cut(),
         })
     }
 

@@ -118,6 +118,10 @@ pub const TABLE: &[Route] = &[
         "/v1/benchmarks/{marker}",
         "qipp.alerts.v1.AlertsService/ListBenchmarks",
     ),
+    get(
+        "/v1/assessments",
+        "qipp.alerts.v1.AlertsService/ListAssessments",
+    ),
     post(
         "/v1/replica/rebuild",
         "qipp.replica.v1.ReplicaService/StartRebuild",

@@ -181,6 +181,11 @@ fn cases(org: &str, alert: &str) -> Vec<Case> {
             OVERSEERS,
             json!({"marker": "AE_4H"}),
         ),
+        case(
+            "qipp.alerts.v1.AlertsService/ListAssessments",
+            OVERSEERS,
+            json!({}),
+        ),
         case("qipp.log.v1.LogService/ExportLog", OPERATOR, json!({})),
         // In this order each of them can be done.
         case(

@@ -136,6 +136,7 @@ WatchAlerts          o-NE o-NE onNE onNE
 ActOnAlert           o--- o-N- onNE ----
 RecomputeAlert       o--- o-N- onNE onNE
 ListBenchmarks       ---- onNE onNE onNE
+ListAssessments      ---- o-NE onNE onNE
 ExportLog            ---- ---- ---- onNE
 StartRebuild         ---- ---- ---- onNE
 GetRebuild           ---- ---- ---- onNE

@@ -9,7 +9,8 @@ use crate::parse::{Faults, Path};
 use crate::proto::events::v1 as wire;
 
 /// A joint decision for the wire.
-pub(crate) fn assessment_to_proto(held: &Assessment) -> wire::AssessmentPublished {
+#[must_use]
+pub fn assessment_to_proto(held: &Assessment) -> wire::AssessmentPublished {
     wire::AssessmentPublished {
         peer_group: held.peer_group.to_string(),
         period: held.period.to_string(),

@@ -222,6 +222,13 @@ impl AlertsService for Fake {
         }))
     }
 
+    async fn list_assessments(
+        &self,
+        _: Request<ListAssessmentsRequest>,
+    ) -> Result<Response<ListAssessmentsResponse>, Status> {
+        Err(Status::unauthenticated("no credentials"))
+    }
+
     async fn list_benchmarks(
         &self,
         _: Request<ListBenchmarksRequest>,

@@ -5,6 +5,7 @@
 
 pub(crate) mod alerts;
 mod figures;
+mod lists;
 mod reference;
 mod returns;
 mod roll_ups;
@@ -89,6 +90,8 @@ enum What {
     Deadlines(reference::DeadlinesArgs),
     /// National values of a marker, month by month.
     Benchmarks(alerts::BenchmarksArgs),
+    /// Who is on the list of a month whose savings rose while quality slipped, in which tier, and how many are expected to be there falsely.
+    Lists(lists::ListsArgs),
     /// What is running: how far it has folded, counts, and what is parked.
     Status(status::StatusArgs),
 }
@@ -142,6 +145,7 @@ async fn answer(asker: &Asker, what: What) -> Result<(), Failure> {
         What::Markers => reference::markers(asker).await,
         What::Deadlines(args) => reference::deadlines(asker, args).await,
         What::Benchmarks(args) => alerts::benchmarks(asker, args).await,
+        What::Lists(args) => lists::lists(asker, args).await,
         What::Status(args) => status::status(asker, args).await,
     }
 }
@@ -267,6 +271,7 @@ answers! {
     alerts_wire::ListAlertsResponse, "alerts", next_page_token;
     alerts_wire::GetAlertResponse, "alerts";
     alerts_wire::ListBenchmarksResponse, "alerts";
+    alerts_wire::ListAssessmentsResponse, "alerts";
     registry_wire::ListOrganisationsResponse, "registry", next_page_token;
     registry_wire::GetOrganisationResponse, "registry";
     registry_wire::ListTreesResponse, "registry";
