@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ChartInputError;
 use super::csv;
-use super::record::{Record, invalid_option, parse_date, parse_value, raw, to_json};
+use super::record::{Record, Refusal, Rows, invalid_option, to_json};
 use crate::cusum::{self, CusumDesign, CusumPoint};
 use crate::ewma::{self, EwmaDesign, EwmaLimits, EwmaPoint};
 use crate::standard::{AfterSignal, Sides, Standard};
@@ -141,7 +141,7 @@ trait Kind: Sized {
     /// The `expected` of a record.
     type Columns: Serialize;
 
-    fn read(written: &Self::Written) -> Result<Self, Fault>;
+    fn read(written: &Self::Written) -> Result<Self, Refusal>;
     fn written(&self) -> Self::Written;
     fn draw(
         &self,
@@ -150,81 +150,18 @@ trait Kind: Sized {
     ) -> Result<Self::Columns, ParameterError>;
 }
 
-/// Why there is no chart of a record.
-enum Fault {
-    Rows(XmrError),
-    Parameter(ParameterError),
-}
-
-impl From<XmrError> for Fault {
-    fn from(error: XmrError) -> Self {
-        Self::Rows(error)
-    }
-}
-
-impl From<ParameterError> for Fault {
-    fn from(error: ParameterError) -> Self {
-        Self::Parameter(error)
-    }
-}
-
-impl From<Fault> for ChartInputError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Rows(error) => error.into(),
-            Fault::Parameter(error) => error.into(),
-        }
-    }
-}
-
-impl Fault {
-    fn told(&self) -> String {
-        match self {
-            Self::Rows(error) => format!("{}: {error}", error.code()),
-            Self::Parameter(error) => format!("{}: {error}", error.code()),
-        }
-    }
-}
-
-/// A cell for the error, where there is no chart.
-#[derive(Serialize)]
-struct Refusal {
-    error: String,
-}
-
 fn json_line<K: Kind>(line: &str) -> Result<String, ChartInputError> {
     let mut record = Record::parse(line)?;
-    // Not a record at all without both; anything else that is wrong goes into the record.
-    record.array("dates")?;
-    record.array("values")?;
-    match columns_of::<K>(&record) {
-        Ok(columns) => record.set("expected", columns),
-        Err(fault) => record.set(
-            "expected",
-            Refusal {
-                error: fault.told(),
-            },
-        ),
-    }
+    let rows = Rows::of(&record)?;
+    let columns = columns_of::<K>(&record, &rows);
+    record.set_expected(columns.as_ref());
     Ok(to_json(&record))
 }
 
-fn columns_of<K: Kind>(record: &Record) -> Result<K::Columns, Fault> {
-    let array = |name| record.array(name).unwrap_or_default();
-    let (dates, values) = (array("dates"), array("values"));
-    // Before the entries are looked at: a limit is no limit if it comes after the work.
-    check_lengths(dates.len(), values.len())?;
-    let written: Option<K::Written> = match record.get("options") {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(invalid_option)?,
-        None => None,
-    };
-    let options = K::read(&written.unwrap_or_default())?;
-    let dates = dates.into_iter().map(parse_date);
-    let dates = dates.collect::<Result<Vec<Date>, _>>()?;
-    let values = (1..)
-        .zip(values)
-        .map(|(row, value)| parse_value(row, value));
-    let values = values.collect::<Result<Vec<Option<f64>>, _>>()?;
+fn columns_of<K: Kind>(record: &Record, rows: &Rows<'_>) -> Result<K::Columns, Refusal> {
+    rows.check_lengths()?;
+    let options = K::read(&record.options().map_err(invalid_option)?)?;
+    let (dates, values) = rows.read()?;
     let (dates, values) = sorted(&dates, &values)?;
     Ok(options.draw(dates, values)?)
 }
@@ -237,7 +174,7 @@ fn csv_text<K: Kind>(text: &str, options: &K, id: &str) -> Result<String, ChartI
     record.set("options", options.written());
     record.set("dates", &series.dates);
     record.set("values", &series.values);
-    record.set("expected", raw(columns));
+    record.set("expected", columns);
     Ok(to_json(&record))
 }
 
@@ -330,7 +267,7 @@ impl Kind for CusumOptions {
     type Written = WrittenCusum;
     type Columns = CusumColumns;
 
-    fn read(written: &WrittenCusum) -> Result<Self, Fault> {
+    fn read(written: &WrittenCusum) -> Result<Self, Refusal> {
         let default = CusumDesign::default();
         let sides = match written.sided {
             None | Some(Sided::Two) => Sides::Both,
@@ -459,7 +396,7 @@ impl Kind for EwmaOptions {
     type Written = WrittenEwma;
     type Columns = EwmaColumns;
 
-    fn read(written: &WrittenEwma) -> Result<Self, Fault> {
+    fn read(written: &WrittenEwma) -> Result<Self, Refusal> {
         let default = EwmaDesign::default();
         let limits = match written.limits {
             None | Some(WrittenLimits::Fix) => EwmaLimits::Fixed,

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::ChartInputError;
-use super::record::record_of_chart;
+use super::xmr::record_of_chart;
 use crate::xmr::{self, MAX_MAGNITUDE, MAX_POINTS, XmrError, XmrOptions, excerpt};
 use crate::{Date, Profile};
 

@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 
 use super::ChartInputError;
 use super::csv::unquoted;
-use super::record::{Record, raw, to_json};
+use super::record::{Record, Refusal, to_json};
 use crate::funnel::{
     self, Funnel, FunnelError, FunnelOptions, Group, Level, Limits, MAX_ROWS, Measure, Mode, Row,
 };
@@ -54,10 +54,9 @@ pub fn funnel_json_line_in(unnamed: Mode, line: &str) -> Result<String, ChartInp
         record.array("denominator")?,
     ];
     let drawn = funnel_of(&record, unnamed, &columns);
-    let mode = drawn.as_ref().ok().map(|funnel| funnel.mode);
-    record.set("expected", expected_of(drawn));
-    if let Some(mode) = mode {
-        record.set("mode", mode.name());
+    record.set_expected(drawn.as_ref().map(Columns::from));
+    if let Ok(funnel) = &drawn {
+        record.set("mode", funnel.mode.name());
     }
     Ok(to_json(&record))
 }
@@ -177,19 +176,15 @@ fn parse_text(row: usize, text: &str) -> Result<f64, FunnelError> {
 fn funnel_of(
     record: &Record,
     unnamed: Mode,
-    [groups, numerators, denominators]: &[Vec<&RawValue>; 3],
-) -> Result<Funnel, FunnelError> {
-    // Before the entries are looked at: a limit is no limit if it comes after the work.
-    funnel::check_count(groups.len())?;
-    if numerators.len() != groups.len() || denominators.len() != groups.len() {
-        return Err(FunnelError::LengthsDiffer {
-            groups: groups.len(),
-            numerators: numerators.len(),
-            denominators: denominators.len(),
-        });
-    }
-    let mode = mode_of(record, unnamed)?;
-    let options = options_of(record)?.parse()?;
+    columns: &[Vec<&RawValue>; 3],
+) -> Result<Funnel, Refusal> {
+    check_lengths(columns)?;
+    let mode = record
+        .named("mode", Mode::ALL, Mode::name, unnamed)
+        .map_err(invalid_option)?;
+    let given: RecordOptions = record.options().map_err(invalid_option)?;
+    let options = given.parse()?;
+    let [groups, numerators, denominators] = columns;
     let names: Vec<String> = (1..)
         .zip(groups)
         .map(|(row, name)| parse_name(row, name))
@@ -204,30 +199,22 @@ fn funnel_of(
                 denominator: parse_number(row, denominator)?,
             })
         })
-        .collect::<Result<_, _>>()?;
-    funnel::funnel(mode, &rows, &options)
+        .collect::<Result<_, FunnelError>>()?;
+    Ok(funnel::funnel(mode, &rows, &options)?)
 }
 
-fn mode_of(record: &Record, unnamed: Mode) -> Result<Mode, FunnelError> {
-    let Some(raw) = record.get("mode") else {
-        return Ok(unnamed);
-    };
-    let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    let Some(name) = name else {
-        return Ok(unnamed);
-    };
-    Mode::from_name(&name).ok_or_else(|| {
-        let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.name()).collect();
-        invalid_option(format!("no mode {name:?}, only {}", known.join(", ")))
-    })
-}
-
-fn options_of(record: &Record) -> Result<RecordOptions, FunnelError> {
-    let Some(raw) = record.get("options") else {
-        return Ok(RecordOptions::default());
-    };
-    let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    Ok(given.unwrap_or_default())
+/// Before the entries are looked at: a limit is no limit if it comes after the work.
+fn check_lengths(columns: &[Vec<&RawValue>; 3]) -> Result<(), FunnelError> {
+    let [groups, numerators, denominators] = columns.each_ref().map(Vec::len);
+    funnel::check_count(groups)?;
+    if numerators != groups || denominators != groups {
+        return Err(FunnelError::LengthsDiffer {
+            groups,
+            numerators,
+            denominators,
+        });
+    }
+    Ok(())
 }
 
 fn invalid_option(problem: impl std::fmt::Display) -> FunnelError {
@@ -345,21 +332,6 @@ impl Serialize for Cell {
         } else {
             serializer.serialize_f64(self.0)
         }
-    }
-}
-
-/// A cell for the error, where there is no funnel.
-#[derive(Serialize)]
-struct Refusal {
-    error: String,
-}
-
-fn expected_of(drawn: Result<Funnel, FunnelError>) -> Box<RawValue> {
-    match drawn {
-        Ok(funnel) => raw(Columns::from(&funnel)),
-        Err(error) => raw(Refusal {
-            error: format!("{}: {error}", error.code()),
-        }),
     }
 }
 
