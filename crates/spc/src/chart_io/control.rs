@@ -9,7 +9,7 @@ use super::record::{Record, Refusal, Rows, invalid_option, to_json};
 use crate::cusum::{self, CusumDesign, CusumPoint};
 use crate::ewma::{self, EwmaDesign, EwmaLimits, EwmaPoint};
 use crate::standard::{AfterSignal, Sides, Standard};
-use crate::xmr::{MAX_MAGNITUDE, XmrError, check_lengths};
+use crate::xmr::{XmrError, check_lengths, check_rows};
 use crate::{Date, ParameterError, run_length};
 
 /// What a series is measured by. What is not given is estimated, as [`Standard::from_baseline`] does.
@@ -187,17 +187,8 @@ fn sorted(
     let mut rows: Vec<(Date, Option<f64>)> =
         dates.iter().copied().zip(values.iter().copied()).collect();
     rows.sort_by_key(|row| row.0);
-    for (date, value) in &rows {
-        if let Some(value) = *value
-            && !(-MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&value)
-        {
-            return Err(XmrError::ValueOutOfRange { date: *date, value });
-        }
-    }
-    match rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(XmrError::DuplicateDate { date: pair[0].0 }),
-        None => Ok(rows.into_iter().unzip()),
-    }
+    check_rows(rows.iter().copied())?;
+    Ok(rows.into_iter().unzip())
 }
 
 /// The options of a CUSUM as they stand in a record. An unknown one is refused: it may have been meant to change the chart.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::ChartInputError;
 use super::xmr::record_of_chart;
-use crate::xmr::{self, MAX_MAGNITUDE, MAX_POINTS, XmrError, XmrOptions, excerpt};
+use crate::xmr::{self, MAX_POINTS, XmrError, XmrOptions, excerpt, in_range};
 use crate::{Date, Profile};
 
 /// Draws the chart of a `date,value` CSV text and returns it as a chart record (see [the module](super)) named `id`.
@@ -85,7 +85,7 @@ pub(super) fn parse(text: &str) -> Result<Series, ChartInputError> {
             faults.add(at_line(line, XmrError::DuplicateDate { date }));
         }
         let Ok(value) = value else { continue };
-        if let Some(value) = value.filter(|value| value.abs() > MAX_MAGNITUDE) {
+        if let Some(value) = value.filter(|value| !in_range(*value)) {
             faults.add(at_line(line, XmrError::ValueOutOfRange { date, value }));
         }
         series.lines.push(line);
