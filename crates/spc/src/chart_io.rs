@@ -38,6 +38,8 @@ mod control;
 mod csv;
 mod funnel;
 mod record;
+#[cfg(test)]
+mod testing;
 mod xmr;
 
 pub use control::{

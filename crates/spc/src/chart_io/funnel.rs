@@ -416,17 +416,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::chart_io::testing::{error_code, expected};
 
     const ROWS: &str = r#""group":["B","A","A"],"numerator":[30,12,8],"denominator":[100,60,40]"#;
 
-    fn expected(line: &str) -> Value {
-        let record: Value = serde_json::from_str(&funnel_json_line(line).unwrap()).unwrap();
-        record["expected"].clone()
-    }
-
     #[test]
     fn rows_of_a_group_are_added_up_and_groups_are_sorted() {
-        let expected = expected(&format!("{{{ROWS}}}"));
+        let expected = expected(funnel_json_line, &format!("{{{ROWS}}}"));
         assert_eq!(expected["group"], json!(["A", "B"]));
         assert_eq!(expected["numerator"], json!([20.0, 30.0]));
         assert_eq!(expected["ratio"], json!([0.2, 0.3]));
@@ -483,11 +479,7 @@ mod tests {
             (with(r#"{"limits":95}"#), "invalid_option"),
             (of(&format!("{ROWS},\"mode\":\"exact\"")), "invalid_option"),
         ] {
-            let message = expected(&line)["error"]
-                .as_str()
-                .expect("an error")
-                .to_owned();
-            assert_eq!(message.split(": ").next(), Some(code), "{line}");
+            assert_eq!(error_code(funnel_json_line, &line), code, "{line}");
         }
     }
 

@@ -158,21 +158,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-
-    fn expected(line: &str) -> Value {
-        let record: Value = serde_json::from_str(&xmr_json_line(line).unwrap()).unwrap();
-        record["expected"].clone()
-    }
-
-    fn error_code(line: &str) -> String {
-        let expected = expected(line);
-        let message = expected["error"].as_str().expect("an error").to_owned();
-        message
-            .split_once(": ")
-            .expect("code: message")
-            .0
-            .to_owned()
-    }
+    use crate::chart_io::testing::{REFUSED_ROWS, error_code, expected};
 
     #[test]
     fn a_record_comes_back_with_its_fields_in_order_and_to_the_byte() {
@@ -192,7 +178,7 @@ mod tests {
     #[test]
     fn absent_and_null_options_are_the_defaults() {
         let series = r#""dates":["2010-04-01","2010-05-01"],"values":[1,2]"#;
-        let bare = expected(&format!("{{{series}}}"));
+        let bare = expected(xmr_json_line, &format!("{{{series}}}"));
         assert_eq!(bare["assurance_type"], Value::Null);
         for options in [
             "null",
@@ -201,7 +187,7 @@ mod tests {
             r#"{"improvement_direction":"increase","rebase":[],"screen_outliers":true,"missing_in_trend":"refuse"}"#,
         ] {
             let line = format!(r#"{{"profile":"nhsr_0_2_2","options":{options},{series}}}"#);
-            assert_eq!(expected(&line), bare, "{options}");
+            assert_eq!(expected(xmr_json_line, &line), bare, "{options}");
         }
     }
 
@@ -214,58 +200,23 @@ mod tests {
 
     #[test]
     fn a_record_that_cannot_be_charted_says_why_and_stays_a_record() {
-        let day = r#""dates":["2010-04-01"]"#;
-        for (line, code) in [
-            (format!(r#"{{{day},"values":["4"]}}"#), "value_not_numeric"),
-            (format!(r#"{{{day},"values":[true]}}"#), "value_not_numeric"),
+        for (line, code) in REFUSED_ROWS {
+            assert_eq!(error_code(xmr_json_line, line), code, "{line}");
+        }
+        for (options, code) in [
+            (r#""options":{"target":"90%"}"#, "invalid_option"),
+            (r#""options":{"targett":1}"#, "invalid_option"),
             (
-                format!(r#"{{{day},"values":[1e301]}}"#),
-                "value_out_of_range",
-            ),
-            (format!(r#"{{{day},"values":[1,2]}}"#), "lengths_differ"),
-            (r#"{"dates":[],"values":[]}"#.into(), "no_points"),
-            (
-                r#"{"dates":["April"],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                r#"{"dates":[20100401],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                r#"{"dates":[null],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"target":"90%"}}}}"#),
+                r#""options":{"improvement_direction":"up"}"#,
                 "invalid_option",
             ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"targett":1}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"improvement_direction":"up"}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":-1}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":11}}}}"#),
-                "fix_too_short",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"rebase":["May"]}}}}"#),
-                "unparseable_date",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"profile":"mdc"}}"#),
-                "invalid_option",
-            ),
+            (r#""options":{"fix_after_n_points":-1}"#, "invalid_option"),
+            (r#""options":{"fix_after_n_points":11}"#, "fix_too_short"),
+            (r#""options":{"rebase":["May"]}"#, "unparseable_date"),
+            (r#""profile":"mdc""#, "invalid_option"),
         ] {
-            assert_eq!(error_code(&line), code, "{line}");
+            let line = format!(r#"{{"dates":["2010-04-01"],"values":[1],{options}}}"#);
+            assert_eq!(error_code(xmr_json_line, &line), code, "{line}");
         }
     }
 
@@ -307,6 +258,7 @@ mod tests {
     fn values_are_read_to_the_last_bit() {
         // These two differ in the last bit, and a reader that rounds carelessly makes them equal.
         let y = &expected(
+            xmr_json_line,
             r#"{"dates":["2010-04-01","2010-05-01"],"values":[9007199254740.993,0.30000000000000004]}"#,
         )["y"];
         assert_eq!(y[0].as_f64(), Some(9_007_199_254_740.993));
