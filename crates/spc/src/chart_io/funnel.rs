@@ -18,16 +18,19 @@
 //! name. What is infinite is `"inf"` or `"-inf"`, and `z_trimmed` of a group that is left out is null. Where there is no funnel it is
 //! `{"error": "code: message"}`, with the code of [`FunnelError::code`].
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::ChartInputError;
-use super::csv::unquoted;
 use super::record::{Record, Refusal, to_json};
-use crate::funnel::{
-    self, Funnel, FunnelError, FunnelOptions, Group, Level, Limits, MAX_ROWS, Measure, Mode, Row,
-};
+use crate::funnel::{self, Funnel, FunnelError, FunnelOptions, Level, Measure, Mode, Row};
 use crate::xmr::excerpt;
+
+mod columns;
+mod csv;
+
+use columns::Columns;
+pub use csv::funnel_csv;
 
 /// Computes the `expected` of one funnel record and returns the record with it, and with the name of the mode that drew it.
 ///
@@ -59,118 +62,6 @@ pub fn funnel_json_line_in(unnamed: Mode, line: &str) -> Result<String, ChartInp
         record.set("mode", funnel.mode.name());
     }
     Ok(to_json(&record))
-}
-
-/// Draws the funnel of a `group,numerator,denominator` CSV text and returns it as a funnel record named `id`.
-///
-/// * The first line is a header if its cells are these three words, in any case; otherwise it is data.
-/// * The last two cells of a line are the numbers, and all before them is the name, so that it may have commas. A name may be in double
-///   quotes, and then has two for one.
-/// * Empty lines are skipped. A byte order mark and Windows line ends are fine.
-///
-/// # Errors
-///
-/// With the number of the line, counted from 1, of the first fault that is in a line.
-pub fn funnel_csv(
-    mode: Mode,
-    text: &str,
-    options: &FunnelOptions,
-    id: &str,
-) -> Result<String, ChartInputError> {
-    let table = Table::parse(text)?;
-    let rows: Vec<Row<'_>> = table.rows().collect();
-    let drawn = funnel::funnel(mode, &rows, options).map_err(|source| {
-        let row = source.row();
-        match row.and_then(|row| table.lines.get(row - 1)) {
-            Some(line) => at_line(*line, source),
-            None => source.into(),
-        }
-    })?;
-    let mut record = Record::new(id);
-    record.set("mode", mode.name());
-    record.set("options", RecordOptions::of(mode, options));
-    record.set("group", &table.groups);
-    record.set("numerator", &table.numerators);
-    record.set("denominator", &table.denominators);
-    record.set("expected", Columns::from(&drawn));
-    Ok(to_json(&record))
-}
-
-fn at_line(line: usize, source: FunnelError) -> ChartInputError {
-    ChartInputError::FunnelAtLine { line, source }
-}
-
-/// Rows in the order of the text, with the line each was on.
-#[derive(Default)]
-struct Table {
-    lines: Vec<usize>,
-    groups: Vec<String>,
-    numerators: Vec<f64>,
-    denominators: Vec<f64>,
-}
-
-impl Table {
-    fn parse(text: &str) -> Result<Self, ChartInputError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut table = Self::default();
-        for (line, content) in (1..).zip(text.lines()) {
-            if content.trim().is_empty() {
-                continue;
-            }
-            let at = |source| at_line(line, source);
-            let mut cells = content.rsplitn(3, ',');
-            let (Some(denominator), Some(numerator), Some(group)) =
-                (cells.next(), cells.next(), cells.next())
-            else {
-                let found = content.split(',').count();
-                return Err(at(FunnelError::WrongCells { found }));
-            };
-            let cells = [unquoted(group), unquoted(numerator), unquoted(denominator)];
-            let is_header = ["group", "numerator", "denominator"]
-                .iter()
-                .zip(cells)
-                .all(|(word, cell)| cell.eq_ignore_ascii_case(word));
-            if line == 1 && is_header {
-                continue;
-            }
-            let row = table.lines.len() + 1;
-            if row > MAX_ROWS {
-                let (found, limit) = (row, MAX_ROWS);
-                return Err(at(FunnelError::TooManyRows { found, limit }));
-            }
-            let [group, numerator, denominator] = cells;
-            table.lines.push(line);
-            table.groups.push(group.replace("\"\"", "\""));
-            table
-                .numerators
-                .push(parse_text(row, numerator).map_err(at)?);
-            table
-                .denominators
-                .push(parse_text(row, denominator).map_err(at)?);
-        }
-        Ok(table)
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let numbers = self.numerators.iter().zip(&self.denominators);
-        self.groups
-            .iter()
-            .zip(numbers)
-            .map(|(group, (numerator, denominator))| Row {
-                group,
-                numerator: *numerator,
-                denominator: *denominator,
-            })
-    }
-}
-
-fn parse_text(row: usize, text: &str) -> Result<f64, FunnelError> {
-    // Rust also reads "inf" and "nan" as floats; here they are words.
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-    number.ok_or_else(|| FunnelError::ValueNotNumeric {
-        row,
-        text: format!("{:?}", excerpt(text)),
-    })
 }
 
 fn funnel_of(
@@ -319,101 +210,9 @@ impl RecordOptions {
     }
 }
 
-/// A number that may be infinite, which JSON has no number for.
-#[derive(Clone, Copy, Debug)]
-struct Cell(f64);
-
-impl Serialize for Cell {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 == f64::INFINITY {
-            serializer.serialize_str("inf")
-        } else if self.0 == f64::NEG_INFINITY {
-            serializer.serialize_str("-inf")
-        } else {
-            serializer.serialize_f64(self.0)
-        }
-    }
-}
-
-/// The funnel as columns, in the order of the record.
-#[derive(Debug, Serialize)]
-struct Columns<'a> {
-    target: Cell,
-    target_transformed: Cell,
-    phi: Cell,
-    tau2: Cell,
-    adjusted_used: bool,
-    unadjusted_used: bool,
-    group: Vec<&'a str>,
-    numerator: Vec<Cell>,
-    denominator: Vec<Cell>,
-    ratio: Vec<Cell>,
-    y_transformed: Vec<Cell>,
-    z_unadjusted: Vec<Cell>,
-    trimmed: Vec<bool>,
-    z_trimmed: Vec<Option<Cell>>,
-    lcl95: Vec<Cell>,
-    ucl95: Vec<Cell>,
-    lcl998: Vec<Cell>,
-    ucl998: Vec<Cell>,
-    od_lcl95: Vec<Cell>,
-    od_ucl95: Vec<Cell>,
-    od_lcl998: Vec<Cell>,
-    od_ucl998: Vec<Cell>,
-    outlier: Vec<bool>,
-}
-
-impl<'a> From<&'a Funnel> for Columns<'a> {
-    fn from(funnel: &'a Funnel) -> Self {
-        let groups = &funnel.groups;
-        let column =
-            |cell: fn(&Group) -> f64| groups.iter().map(|group| Cell(cell(group))).collect();
-        let plain = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
-            groups
-                .iter()
-                .map(|group| Cell(limit(&group.limits)))
-                .collect()
-        };
-        let adjusted = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
-            groups
-                .iter()
-                .map(|group| Cell(limit(&group.adjusted)))
-                .collect()
-        };
-        Self {
-            target: Cell(funnel.target),
-            target_transformed: Cell(funnel.target_transformed),
-            phi: Cell(funnel.phi),
-            tau2: Cell(funnel.tau2),
-            adjusted_used: funnel.adjusted_used,
-            unadjusted_used: funnel.unadjusted_used,
-            group: groups.iter().map(|group| group.name.as_str()).collect(),
-            numerator: column(|group| group.numerator),
-            denominator: column(|group| group.denominator),
-            ratio: column(|group| group.ratio),
-            y_transformed: column(|group| group.y),
-            z_unadjusted: column(|group| group.z),
-            trimmed: groups.iter().map(|group| group.trimmed).collect(),
-            z_trimmed: groups
-                .iter()
-                .map(|group| group.z_trimmed.map(Cell))
-                .collect(),
-            lcl95: plain(|limits| limits.lower95),
-            ucl95: plain(|limits| limits.upper95),
-            lcl998: plain(|limits| limits.lower998),
-            ucl998: plain(|limits| limits.upper998),
-            od_lcl95: adjusted(|limits| limits.lower95),
-            od_ucl95: adjusted(|limits| limits.upper95),
-            od_lcl998: adjusted(|limits| limits.lower998),
-            od_ucl998: adjusted(|limits| limits.upper998),
-            outlier: groups.iter().map(|group| group.outlier).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::chart_io::testing::{error_code, expected};
@@ -493,43 +292,6 @@ mod tests {
         assert_eq!(
             funnel_json_line(no_group),
             Err(ChartInputError::MissingField { name: "group" })
-        );
-    }
-
-    fn draw(text: &str) -> Result<String, ChartInputError> {
-        funnel_csv(Mode::Corrected, text, &FunnelOptions::default(), "peers")
-    }
-
-    #[test]
-    fn a_spreadsheet_export_becomes_a_record_and_its_own_golden_record() {
-        let text = "\u{feff}Group,Numerator,Denominator\r\n\"LEEDS, \"\"NEW\"\"\",12,60\r\n\r\nB, 30 ,\"100\"\r\n";
-        let record = draw(text).unwrap();
-        let value: Value = serde_json::from_str(&record).unwrap();
-        assert_eq!(value["group"], json!(["LEEDS, \"NEW\"", "B"]));
-        assert_eq!(value["options"]["data_type"], "PR");
-        assert_eq!(value["options"]["shmi_rounding"], false);
-        assert_eq!(value["expected"]["group"], json!(["B", "LEEDS, \"NEW\""]));
-        assert_eq!(funnel_json_line(&record).unwrap(), record);
-    }
-
-    #[test]
-    fn a_fault_is_named_by_its_line() {
-        for (bad, code) in [
-            ("B,1", "wrong_cells"),
-            ("B,1,\"1,234\"", "value_not_numeric"),
-            ("B,1,x", "value_not_numeric"),
-            ("B,nan,2", "value_not_numeric"),
-            ("B,-1,2", "count_out_of_range"),
-        ] {
-            let fault = draw(&format!("group,numerator,denominator\n\nA,1,2\n{bad}\n"));
-            let Err(ChartInputError::FunnelAtLine { line, source }) = fault else {
-                panic!("{bad}: {fault:?}")
-            };
-            assert_eq!((line, source.code()), (4, code), "{bad}");
-        }
-        assert_eq!(
-            draw("\n"),
-            Err(ChartInputError::Funnel(FunnelError::NoRows))
         );
     }
 }
