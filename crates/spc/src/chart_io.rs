@@ -33,7 +33,6 @@ use crate::ParameterError;
 use crate::funnel::FunnelError;
 use crate::xmr::XmrError;
 
-mod columns;
 mod control;
 mod csv;
 mod funnel;

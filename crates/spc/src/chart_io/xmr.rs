@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::ChartInputError;
-use super::columns::Columns;
 use super::record::{Record, Refusal, Rows, invalid_option, to_json};
 use crate::xmr::{self, Chart, ImprovementDirection, MissingInTrend, XmrError, XmrOptions};
 use crate::{Date, Profile};
+
+mod columns;
+
+use columns::Columns;
 
 /// Computes the `expected` of one chart record (see [the module](super)) and returns the record with it, and with the name
 /// of the profile that drew it.
