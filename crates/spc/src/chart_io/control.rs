@@ -247,28 +247,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_refused_outright() {
-        for draw in BOTH {
-            assert!(matches!(
-                draw("[]"),
-                Err(ChartInputError::NotARecord { .. })
-            ));
-            assert_eq!(
-                draw("{\"dates\":[],\n\"values\":[]}"),
-                Err(ChartInputError::SeveralLines)
-            );
-            assert_eq!(
-                draw(r#"{"dates":[]}"#),
-                Err(ChartInputError::MissingField { name: "values" })
-            );
-            assert_eq!(
-                draw(r#"{"dates":3,"values":[]}"#),
-                Err(ChartInputError::NotAnArray { name: "dates" })
-            );
-        }
-    }
-
-    #[test]
     fn the_record_of_a_csv_is_its_own_golden_record() {
         let text = "date,value\n2010-06-01,6\n2010-04-01,4\n2010-05-01,NA\n2010-07-01,5.5\n";
         let scale = ScaleOptions {

@@ -223,3 +223,38 @@ fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
         text: excerpt(raw.get()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart_io::testing::JsonLine;
+    use crate::chart_io::{cusum_json_line, ewma_json_line, xmr_json_line};
+
+    #[test]
+    fn what_is_no_record_is_refused_outright() {
+        let of_series: [JsonLine; 3] = [xmr_json_line, cusum_json_line, ewma_json_line];
+        for draw in of_series {
+            for line in ["", "[]", "3", "{", r#"{"dates":[],"dates":[],"values":[]}"#] {
+                let refusal = draw(line);
+                assert!(
+                    matches!(refusal, Err(ChartInputError::NotARecord { .. })),
+                    "{line}"
+                );
+            }
+            for (name, other) in [("dates", "values"), ("values", "dates")] {
+                assert_eq!(
+                    draw(&format!(r#"{{"{other}":[]}}"#)),
+                    Err(ChartInputError::MissingField { name })
+                );
+                assert_eq!(
+                    draw(&format!(r#"{{"{other}":[],"{name}":{{}}}}"#)),
+                    Err(ChartInputError::NotAnArray { name })
+                );
+            }
+            assert_eq!(
+                draw("{\"dates\":[],\n\"values\":[]}"),
+                Err(ChartInputError::SeveralLines)
+            );
+        }
+    }
+}

@@ -235,29 +235,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_refused_outright() {
-        for line in ["", "[]", "3", "{", r#"{"dates":[],"dates":[],"values":[]}"#] {
-            let refusal = xmr_json_line(line);
-            assert!(
-                matches!(refusal, Err(ChartInputError::NotARecord { .. })),
-                "{line}"
-            );
-        }
-        assert_eq!(
-            xmr_json_line(r#"{"values":[]}"#),
-            Err(ChartInputError::MissingField { name: "dates" })
-        );
-        assert_eq!(
-            xmr_json_line(r#"{"dates":[],"values":{}}"#),
-            Err(ChartInputError::NotAnArray { name: "values" })
-        );
-        assert_eq!(
-            xmr_json_line("{\"dates\":[],\n\"values\":[]}"),
-            Err(ChartInputError::SeveralLines)
-        );
-    }
-
-    #[test]
     fn values_are_read_to_the_last_bit() {
         // These two differ in the last bit, and a reader that rounds carelessly makes them equal.
         let y = &expected(
