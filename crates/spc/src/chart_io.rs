@@ -33,18 +33,20 @@ use crate::ParameterError;
 use crate::funnel::FunnelError;
 use crate::xmr::XmrError;
 
-mod columns;
 mod control;
 mod csv;
 mod funnel;
 mod record;
+#[cfg(test)]
+mod testing;
+mod xmr;
 
 pub use control::{
     CusumOptions, EwmaOptions, ScaleOptions, cusum_csv, cusum_json_line, ewma_csv, ewma_json_line,
 };
 pub use csv::xmr_csv;
 pub use funnel::{funnel_csv, funnel_json_line, funnel_json_line_in};
-pub use record::{xmr_json_line, xmr_json_line_under};
+pub use xmr::{xmr_json_line, xmr_json_line_under};
 
 /// Why an input is not a chart record at all, or which line of a CSV text is at fault.
 #[derive(Clone, Debug, PartialEq, Error)]

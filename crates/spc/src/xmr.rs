@@ -190,7 +190,7 @@ fn check_options(profile: Profile, options: &XmrOptions, rules: &Rules) -> Resul
     }
 }
 
-fn in_range(value: f64) -> bool {
+pub(crate) fn in_range(value: f64) -> bool {
     value.is_finite() && value.abs() <= MAX_MAGNITUDE
 }
 
@@ -206,16 +206,23 @@ fn fill_in_order(
     if !points.is_sorted_by_key(|point| point.date) {
         points.sort_by_key(|point| point.date);
     }
-    for point in points.iter() {
-        if let Some(value) = point.value
+    check_rows(points.iter().map(|point| (point.date, point.value)))
+}
+
+/// Of rows sorted by day: one per day, every value a usable number.
+pub(crate) fn check_rows(
+    rows: impl Iterator<Item = (Date, Option<f64>)> + Clone,
+) -> Result<(), XmrError> {
+    for (date, value) in rows.clone() {
+        if let Some(value) = value
             && !in_range(value)
         {
-            let date = point.date;
             return Err(XmrError::ValueOutOfRange { date, value });
         }
     }
-    match points.windows(2).find(|pair| pair[0].date == pair[1].date) {
-        Some(pair) => Err(XmrError::DuplicateDate { date: pair[0].date }),
+    let mut pairs = rows.clone().zip(rows.skip(1));
+    match pairs.find(|(row, next)| row.0 == next.0) {
+        Some(((date, _), _)) => Err(XmrError::DuplicateDate { date }),
         None => Ok(()),
     }
 }

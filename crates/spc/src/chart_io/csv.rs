@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::ChartInputError;
-use super::record::record_of_chart;
-use crate::xmr::{self, MAX_MAGNITUDE, MAX_POINTS, XmrError, XmrOptions, excerpt};
+use super::xmr::record_of_chart;
+use crate::xmr::{self, MAX_POINTS, XmrError, XmrOptions, excerpt, in_range};
 use crate::{Date, Profile};
 
 /// Draws the chart of a `date,value` CSV text and returns it as a chart record (see [the module](super)) named `id`.
@@ -51,15 +51,11 @@ pub(super) struct Series {
 }
 
 pub(super) fn parse(text: &str) -> Result<Series, ChartInputError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut series = Series::default();
     let mut faults = Faults::default();
     let mut seen = BTreeSet::new();
     let mut rows = 0;
-    for (line, content) in (1..).zip(text.lines()) {
-        if content.trim().is_empty() {
-            continue;
-        }
+    for (line, content) in lines(text) {
         let (date, value) = match cells(line, content) {
             Ok(cells) => cells,
             Err(fault) => {
@@ -85,7 +81,7 @@ pub(super) fn parse(text: &str) -> Result<Series, ChartInputError> {
             faults.add(at_line(line, XmrError::DuplicateDate { date }));
         }
         let Ok(value) = value else { continue };
-        if let Some(value) = value.filter(|value| value.abs() > MAX_MAGNITUDE) {
+        if let Some(value) = value.filter(|value| !in_range(*value)) {
             faults.add(at_line(line, XmrError::ValueOutOfRange { date, value }));
         }
         series.lines.push(line);
@@ -141,6 +137,14 @@ fn cells(line: usize, content: &str) -> Result<(&str, &str), ChartInputError> {
     }
 }
 
+/// The lines that are not empty, with their numbers from 1. A byte order mark is none of the text.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, content)| !content.trim().is_empty())
+}
+
 pub(super) fn unquoted(cell: &str) -> &str {
     let cell = cell.trim();
     let inner = cell
@@ -149,12 +153,16 @@ pub(super) fn unquoted(cell: &str) -> &str {
     inner.unwrap_or(cell).trim()
 }
 
+/// Rust also reads "inf" and "nan" as floats; here they are words.
+pub(super) fn plain_number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
 fn parse_value(row: usize, text: &str) -> Result<Option<f64>, XmrError> {
     if text.is_empty() || text == "NA" {
         return Ok(None);
     }
-    // Rust also reads "inf" and "nan" as floats; here they are words.
-    let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+    let number = plain_number(text);
     number.map(Some).ok_or_else(|| XmrError::ValueNotNumeric {
         row,
         text: format!("{:?}", excerpt(text)),

@@ -18,16 +18,19 @@
 //! name. What is infinite is `"inf"` or `"-inf"`, and `z_trimmed` of a group that is left out is null. Where there is no funnel it is
 //! `{"error": "code: message"}`, with the code of [`FunnelError::code`].
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::ChartInputError;
-use super::csv::unquoted;
-use super::record::{Record, raw, to_json};
-use crate::funnel::{
-    self, Funnel, FunnelError, FunnelOptions, Group, Level, Limits, MAX_ROWS, Measure, Mode, Row,
-};
+use super::record::{Record, Refusal, to_json};
+use crate::funnel::{self, Funnel, FunnelError, FunnelOptions, Level, Measure, Mode, Row};
 use crate::xmr::excerpt;
+
+mod columns;
+mod csv;
+
+use columns::Columns;
+pub use csv::funnel_csv;
 
 /// Computes the `expected` of one funnel record and returns the record with it, and with the name of the mode that drew it.
 ///
@@ -54,142 +57,25 @@ pub fn funnel_json_line_in(unnamed: Mode, line: &str) -> Result<String, ChartInp
         record.array("denominator")?,
     ];
     let drawn = funnel_of(&record, unnamed, &columns);
-    let mode = drawn.as_ref().ok().map(|funnel| funnel.mode);
-    record.set("expected", expected_of(drawn));
-    if let Some(mode) = mode {
-        record.set("mode", mode.name());
+    record.set_expected(drawn.as_ref().map(Columns::from));
+    if let Ok(funnel) = &drawn {
+        record.set("mode", funnel.mode.name());
     }
     Ok(to_json(&record))
-}
-
-/// Draws the funnel of a `group,numerator,denominator` CSV text and returns it as a funnel record named `id`.
-///
-/// * The first line is a header if its cells are these three words, in any case; otherwise it is data.
-/// * The last two cells of a line are the numbers, and all before them is the name, so that it may have commas. A name may be in double
-///   quotes, and then has two for one.
-/// * Empty lines are skipped. A byte order mark and Windows line ends are fine.
-///
-/// # Errors
-///
-/// With the number of the line, counted from 1, of the first fault that is in a line.
-pub fn funnel_csv(
-    mode: Mode,
-    text: &str,
-    options: &FunnelOptions,
-    id: &str,
-) -> Result<String, ChartInputError> {
-    let table = Table::parse(text)?;
-    let rows: Vec<Row<'_>> = table.rows().collect();
-    let drawn = funnel::funnel(mode, &rows, options).map_err(|source| {
-        let row = source.row();
-        match row.and_then(|row| table.lines.get(row - 1)) {
-            Some(line) => at_line(*line, source),
-            None => source.into(),
-        }
-    })?;
-    let mut record = Record::new(id);
-    record.set("mode", mode.name());
-    record.set("options", RecordOptions::of(mode, options));
-    record.set("group", &table.groups);
-    record.set("numerator", &table.numerators);
-    record.set("denominator", &table.denominators);
-    record.set("expected", Columns::from(&drawn));
-    Ok(to_json(&record))
-}
-
-fn at_line(line: usize, source: FunnelError) -> ChartInputError {
-    ChartInputError::FunnelAtLine { line, source }
-}
-
-/// Rows in the order of the text, with the line each was on.
-#[derive(Default)]
-struct Table {
-    lines: Vec<usize>,
-    groups: Vec<String>,
-    numerators: Vec<f64>,
-    denominators: Vec<f64>,
-}
-
-impl Table {
-    fn parse(text: &str) -> Result<Self, ChartInputError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut table = Self::default();
-        for (line, content) in (1..).zip(text.lines()) {
-            if content.trim().is_empty() {
-                continue;
-            }
-            let at = |source| at_line(line, source);
-            let mut cells = content.rsplitn(3, ',');
-            let (Some(denominator), Some(numerator), Some(group)) =
-                (cells.next(), cells.next(), cells.next())
-            else {
-                let found = content.split(',').count();
-                return Err(at(FunnelError::WrongCells { found }));
-            };
-            let cells = [unquoted(group), unquoted(numerator), unquoted(denominator)];
-            let is_header = ["group", "numerator", "denominator"]
-                .iter()
-                .zip(cells)
-                .all(|(word, cell)| cell.eq_ignore_ascii_case(word));
-            if line == 1 && is_header {
-                continue;
-            }
-            let row = table.lines.len() + 1;
-            if row > MAX_ROWS {
-                let (found, limit) = (row, MAX_ROWS);
-                return Err(at(FunnelError::TooManyRows { found, limit }));
-            }
-            let [group, numerator, denominator] = cells;
-            table.lines.push(line);
-            table.groups.push(group.replace("\"\"", "\""));
-            table
-                .numerators
-                .push(parse_text(row, numerator).map_err(at)?);
-            table
-                .denominators
-                .push(parse_text(row, denominator).map_err(at)?);
-        }
-        Ok(table)
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let numbers = self.numerators.iter().zip(&self.denominators);
-        self.groups
-            .iter()
-            .zip(numbers)
-            .map(|(group, (numerator, denominator))| Row {
-                group,
-                numerator: *numerator,
-                denominator: *denominator,
-            })
-    }
-}
-
-fn parse_text(row: usize, text: &str) -> Result<f64, FunnelError> {
-    // Rust also reads "inf" and "nan" as floats; here they are words.
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-    number.ok_or_else(|| FunnelError::ValueNotNumeric {
-        row,
-        text: format!("{:?}", excerpt(text)),
-    })
 }
 
 fn funnel_of(
     record: &Record,
     unnamed: Mode,
-    [groups, numerators, denominators]: &[Vec<&RawValue>; 3],
-) -> Result<Funnel, FunnelError> {
-    // Before the entries are looked at: a limit is no limit if it comes after the work.
-    funnel::check_count(groups.len())?;
-    if numerators.len() != groups.len() || denominators.len() != groups.len() {
-        return Err(FunnelError::LengthsDiffer {
-            groups: groups.len(),
-            numerators: numerators.len(),
-            denominators: denominators.len(),
-        });
-    }
-    let mode = mode_of(record, unnamed)?;
-    let options = options_of(record)?.parse()?;
+    columns: &[Vec<&RawValue>; 3],
+) -> Result<Funnel, Refusal> {
+    check_lengths(columns)?;
+    let mode = record
+        .named("mode", Mode::ALL, Mode::name, unnamed)
+        .map_err(invalid_option)?;
+    let given: RecordOptions = record.options().map_err(invalid_option)?;
+    let options = given.parse()?;
+    let [groups, numerators, denominators] = columns;
     let names: Vec<String> = (1..)
         .zip(groups)
         .map(|(row, name)| parse_name(row, name))
@@ -204,30 +90,22 @@ fn funnel_of(
                 denominator: parse_number(row, denominator)?,
             })
         })
-        .collect::<Result<_, _>>()?;
-    funnel::funnel(mode, &rows, &options)
+        .collect::<Result<_, FunnelError>>()?;
+    Ok(funnel::funnel(mode, &rows, &options)?)
 }
 
-fn mode_of(record: &Record, unnamed: Mode) -> Result<Mode, FunnelError> {
-    let Some(raw) = record.get("mode") else {
-        return Ok(unnamed);
-    };
-    let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    let Some(name) = name else {
-        return Ok(unnamed);
-    };
-    Mode::from_name(&name).ok_or_else(|| {
-        let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.name()).collect();
-        invalid_option(format!("no mode {name:?}, only {}", known.join(", ")))
-    })
-}
-
-fn options_of(record: &Record) -> Result<RecordOptions, FunnelError> {
-    let Some(raw) = record.get("options") else {
-        return Ok(RecordOptions::default());
-    };
-    let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    Ok(given.unwrap_or_default())
+/// Before the entries are looked at: a limit is no limit if it comes after the work.
+fn check_lengths(columns: &[Vec<&RawValue>; 3]) -> Result<(), FunnelError> {
+    let [groups, numerators, denominators] = columns.each_ref().map(Vec::len);
+    funnel::check_count(groups)?;
+    if numerators != groups || denominators != groups {
+        return Err(FunnelError::LengthsDiffer {
+            groups,
+            numerators,
+            denominators,
+        });
+    }
+    Ok(())
 }
 
 fn invalid_option(problem: impl std::fmt::Display) -> FunnelError {
@@ -332,129 +210,18 @@ impl RecordOptions {
     }
 }
 
-/// A number that may be infinite, which JSON has no number for.
-#[derive(Clone, Copy, Debug)]
-struct Cell(f64);
-
-impl Serialize for Cell {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 == f64::INFINITY {
-            serializer.serialize_str("inf")
-        } else if self.0 == f64::NEG_INFINITY {
-            serializer.serialize_str("-inf")
-        } else {
-            serializer.serialize_f64(self.0)
-        }
-    }
-}
-
-/// A cell for the error, where there is no funnel.
-#[derive(Serialize)]
-struct Refusal {
-    error: String,
-}
-
-fn expected_of(drawn: Result<Funnel, FunnelError>) -> Box<RawValue> {
-    match drawn {
-        Ok(funnel) => raw(Columns::from(&funnel)),
-        Err(error) => raw(Refusal {
-            error: format!("{}: {error}", error.code()),
-        }),
-    }
-}
-
-/// The funnel as columns, in the order of the record.
-#[derive(Debug, Serialize)]
-struct Columns<'a> {
-    target: Cell,
-    target_transformed: Cell,
-    phi: Cell,
-    tau2: Cell,
-    adjusted_used: bool,
-    unadjusted_used: bool,
-    group: Vec<&'a str>,
-    numerator: Vec<Cell>,
-    denominator: Vec<Cell>,
-    ratio: Vec<Cell>,
-    y_transformed: Vec<Cell>,
-    z_unadjusted: Vec<Cell>,
-    trimmed: Vec<bool>,
-    z_trimmed: Vec<Option<Cell>>,
-    lcl95: Vec<Cell>,
-    ucl95: Vec<Cell>,
-    lcl998: Vec<Cell>,
-    ucl998: Vec<Cell>,
-    od_lcl95: Vec<Cell>,
-    od_ucl95: Vec<Cell>,
-    od_lcl998: Vec<Cell>,
-    od_ucl998: Vec<Cell>,
-    outlier: Vec<bool>,
-}
-
-impl<'a> From<&'a Funnel> for Columns<'a> {
-    fn from(funnel: &'a Funnel) -> Self {
-        let groups = &funnel.groups;
-        let column =
-            |cell: fn(&Group) -> f64| groups.iter().map(|group| Cell(cell(group))).collect();
-        let plain = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
-            groups
-                .iter()
-                .map(|group| Cell(limit(&group.limits)))
-                .collect()
-        };
-        let adjusted = |limit: fn(&Limits) -> f64| -> Vec<Cell> {
-            groups
-                .iter()
-                .map(|group| Cell(limit(&group.adjusted)))
-                .collect()
-        };
-        Self {
-            target: Cell(funnel.target),
-            target_transformed: Cell(funnel.target_transformed),
-            phi: Cell(funnel.phi),
-            tau2: Cell(funnel.tau2),
-            adjusted_used: funnel.adjusted_used,
-            unadjusted_used: funnel.unadjusted_used,
-            group: groups.iter().map(|group| group.name.as_str()).collect(),
-            numerator: column(|group| group.numerator),
-            denominator: column(|group| group.denominator),
-            ratio: column(|group| group.ratio),
-            y_transformed: column(|group| group.y),
-            z_unadjusted: column(|group| group.z),
-            trimmed: groups.iter().map(|group| group.trimmed).collect(),
-            z_trimmed: groups
-                .iter()
-                .map(|group| group.z_trimmed.map(Cell))
-                .collect(),
-            lcl95: plain(|limits| limits.lower95),
-            ucl95: plain(|limits| limits.upper95),
-            lcl998: plain(|limits| limits.lower998),
-            ucl998: plain(|limits| limits.upper998),
-            od_lcl95: adjusted(|limits| limits.lower95),
-            od_ucl95: adjusted(|limits| limits.upper95),
-            od_lcl998: adjusted(|limits| limits.lower998),
-            od_ucl998: adjusted(|limits| limits.upper998),
-            outlier: groups.iter().map(|group| group.outlier).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::chart_io::testing::{error_code, expected};
 
     const ROWS: &str = r#""group":["B","A","A"],"numerator":[30,12,8],"denominator":[100,60,40]"#;
 
-    fn expected(line: &str) -> Value {
-        let record: Value = serde_json::from_str(&funnel_json_line(line).unwrap()).unwrap();
-        record["expected"].clone()
-    }
-
     #[test]
     fn rows_of_a_group_are_added_up_and_groups_are_sorted() {
-        let expected = expected(&format!("{{{ROWS}}}"));
+        let expected = expected(funnel_json_line, &format!("{{{ROWS}}}"));
         assert_eq!(expected["group"], json!(["A", "B"]));
         assert_eq!(expected["numerator"], json!([20.0, 30.0]));
         assert_eq!(expected["ratio"], json!([0.2, 0.3]));
@@ -511,11 +278,7 @@ mod tests {
             (with(r#"{"limits":95}"#), "invalid_option"),
             (of(&format!("{ROWS},\"mode\":\"exact\"")), "invalid_option"),
         ] {
-            let message = expected(&line)["error"]
-                .as_str()
-                .expect("an error")
-                .to_owned();
-            assert_eq!(message.split(": ").next(), Some(code), "{line}");
+            assert_eq!(error_code(funnel_json_line, &line), code, "{line}");
         }
     }
 
@@ -529,43 +292,6 @@ mod tests {
         assert_eq!(
             funnel_json_line(no_group),
             Err(ChartInputError::MissingField { name: "group" })
-        );
-    }
-
-    fn draw(text: &str) -> Result<String, ChartInputError> {
-        funnel_csv(Mode::Corrected, text, &FunnelOptions::default(), "peers")
-    }
-
-    #[test]
-    fn a_spreadsheet_export_becomes_a_record_and_its_own_golden_record() {
-        let text = "\u{feff}Group,Numerator,Denominator\r\n\"LEEDS, \"\"NEW\"\"\",12,60\r\n\r\nB, 30 ,\"100\"\r\n";
-        let record = draw(text).unwrap();
-        let value: Value = serde_json::from_str(&record).unwrap();
-        assert_eq!(value["group"], json!(["LEEDS, \"NEW\"", "B"]));
-        assert_eq!(value["options"]["data_type"], "PR");
-        assert_eq!(value["options"]["shmi_rounding"], false);
-        assert_eq!(value["expected"]["group"], json!(["B", "LEEDS, \"NEW\""]));
-        assert_eq!(funnel_json_line(&record).unwrap(), record);
-    }
-
-    #[test]
-    fn a_fault_is_named_by_its_line() {
-        for (bad, code) in [
-            ("B,1", "wrong_cells"),
-            ("B,1,\"1,234\"", "value_not_numeric"),
-            ("B,1,x", "value_not_numeric"),
-            ("B,nan,2", "value_not_numeric"),
-            ("B,-1,2", "count_out_of_range"),
-        ] {
-            let fault = draw(&format!("group,numerator,denominator\n\nA,1,2\n{bad}\n"));
-            let Err(ChartInputError::FunnelAtLine { line, source }) = fault else {
-                panic!("{bad}: {fault:?}")
-            };
-            assert_eq!((line, source.code()), (4, code), "{bad}");
-        }
-        assert_eq!(
-            draw("\n"),
-            Err(ChartInputError::Funnel(FunnelError::NoRows))
         );
     }
 }

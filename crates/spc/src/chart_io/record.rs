@@ -1,241 +1,16 @@
-//! Chart records: one JSON object per line.
+//! One JSON object per line, and what every kind of chart reads from it and writes into it.
 
 use std::fmt;
 
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::ChartInputError;
-use super::columns::Columns;
-use crate::xmr::{
-    self, Chart, ImprovementDirection, MissingInTrend, XmrError, XmrOptions, excerpt,
-};
-use crate::{Date, Profile};
-
-/// Computes the `expected` of one chart record (see [the module](super)) and returns the record with it, and with the name
-/// of the profile that drew it.
-///
-/// Everything else of the line is returned byte for byte and in its own order, but for the spaces between fields. An
-/// `expected` in the input is ignored and replaced in its place; what is not there yet is added at the end. Blanks around the
-/// line are dropped. A record that cannot be charted still is a record: its `expected` then holds the error.
-///
-/// # Errors
-///
-/// Only if the line is no record: not one line, not a JSON object, a field twice, or `dates` or `values` not an array.
-pub fn xmr_json_line(line: &str) -> Result<String, ChartInputError> {
-    xmr_json_line_under(Profile::default(), line)
-}
-
-/// As [`xmr_json_line`], but a record that names no profile is drawn under `unnamed`.
-///
-/// # Errors
-///
-/// As [`xmr_json_line`].
-pub fn xmr_json_line_under(unnamed: Profile, line: &str) -> Result<String, ChartInputError> {
-    let mut record = Record::parse(line)?;
-    let dates = record.array("dates")?;
-    let values = record.array("values")?;
-    let chart = chart_of(&record, unnamed, &dates, &values);
-    let drawn_by = chart.as_ref().ok().map(|chart| chart.profile);
-    record.set("expected", expected_of(chart));
-    if let Some(profile) = drawn_by {
-        record.set("profile", profile.name());
-    }
-    Ok(to_json(&record))
-}
-
-/// The record of a chart that was not given as one. `id` and `options` are written out in full, and so is the profile.
-pub(super) fn record_of_chart(
-    id: &str,
-    dates: &[Date],
-    values: &[Option<f64>],
-    options: &XmrOptions,
-    chart: &Chart,
-) -> String {
-    let mut record = Record::new(id);
-    record.set("profile", chart.profile.name());
-    record.set("options", RecordOptions::of(chart.profile, options));
-    record.set("dates", dates);
-    record.set("values", values);
-    record.set("expected", Columns::from(chart));
-    to_json(&record)
-}
-
-fn chart_of(
-    record: &Record,
-    unnamed: Profile,
-    dates: &[&RawValue],
-    values: &[&RawValue],
-) -> Result<Chart, XmrError> {
-    // Before the entries are looked at: a limit is no limit if it comes after the work.
-    xmr::check_lengths(dates.len(), values.len())?;
-    let given = options_of(record)?;
-    let profile = given.profile(profile_of(record, unnamed)?)?;
-    let options = given.parse()?;
-    let dates: Vec<Date> = dates
-        .iter()
-        .copied()
-        .map(parse_date)
-        .collect::<Result<_, _>>()?;
-    let values: Vec<Option<f64>> = (1..)
-        .zip(values)
-        .map(|(row, value)| parse_value(row, value))
-        .collect::<Result<_, _>>()?;
-    xmr::chart(profile, &dates, &values, &options)
-}
-
-fn profile_of(record: &Record, unnamed: Profile) -> Result<Profile, XmrError> {
-    let Some(raw) = record.get("profile") else {
-        return Ok(unnamed);
-    };
-    let name: Option<String> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    let Some(name) = name else {
-        return Ok(unnamed);
-    };
-    Profile::from_name(&name).ok_or_else(|| {
-        let known: Vec<&str> = Profile::ALL.iter().map(|profile| profile.name()).collect();
-        invalid_option(format!("no profile {name:?}, only {}", known.join(", ")))
-    })
-}
-
-fn options_of(record: &Record) -> Result<RecordOptions, XmrError> {
-    let Some(raw) = record.get("options") else {
-        return Ok(RecordOptions::default());
-    };
-    let given: Option<RecordOptions> = serde_json::from_str(raw.get()).map_err(invalid_option)?;
-    Ok(given.unwrap_or_default())
-}
-
-pub(super) fn invalid_option(problem: impl fmt::Display) -> XmrError {
-    XmrError::InvalidOption {
-        problem: problem.to_string(),
-    }
-}
-
-pub(super) fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
-    let text: Option<String> = serde_json::from_str(raw.get()).ok().flatten();
-    text.as_deref().unwrap_or(raw.get()).parse()
-}
-
-pub(super) fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
-    serde_json::from_str(raw.get()).map_err(|_| XmrError::ValueNotNumeric {
-        row,
-        text: excerpt(raw.get()),
-    })
-}
-
-/// A cell for the error, where there is no chart.
-#[derive(Serialize)]
-struct Refusal {
-    error: String,
-}
-
-fn expected_of(chart: Result<Chart, XmrError>) -> Box<RawValue> {
-    match chart {
-        Ok(chart) => raw(Columns::from(&chart)),
-        Err(error) => raw(Refusal {
-            error: format!("{}: {error}", error.code()),
-        }),
-    }
-}
-
-pub(super) fn raw(value: impl Serialize) -> Box<RawValue> {
-    to_raw_value(&value).expect("finite numbers, strings and lists of them are always JSON")
-}
-
-pub(super) fn to_json(record: &Record) -> String {
-    serde_json::to_string(record).expect("fields that were JSON are still JSON")
-}
-
-/// The options as they stand in a record. An unknown one is refused: it may have been meant to change the chart.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-struct RecordOptions {
-    improvement_direction: Option<Direction>,
-    target: Option<f64>,
-    rebase: Option<Vec<String>>,
-    fix_after_n_points: Option<usize>,
-    screen_outliers: Option<bool>,
-    missing_in_trend: Option<Missing>,
-    /// The length of runs, for a profile that has the choice. Never written: the profile's name says it.
-    #[serde(skip_serializing)]
-    n_run: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Direction {
-    Increase,
-    Decrease,
-    Neutral,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Missing {
-    Refuse,
-    Breaks,
-}
-
-impl RecordOptions {
-    fn profile(&self, named: Profile) -> Result<Profile, XmrError> {
-        let Some(points) = self.n_run else {
-            return Ok(named);
-        };
-        named.with_run_points(points).ok_or_else(|| {
-            invalid_option(format!("{named} has no runs of {points} points (n_run)"))
-        })
-    }
-
-    fn parse(self) -> Result<XmrOptions, XmrError> {
-        let default = XmrOptions::default();
-        let rebase = self.rebase.unwrap_or_default();
-        Ok(XmrOptions {
-            improvement_direction: match self.improvement_direction {
-                None => default.improvement_direction,
-                Some(Direction::Increase) => ImprovementDirection::Increase,
-                Some(Direction::Decrease) => ImprovementDirection::Decrease,
-                Some(Direction::Neutral) => ImprovementDirection::Neutral,
-            },
-            target: self.target,
-            rebase: rebase
-                .iter()
-                .map(|day| day.parse())
-                .collect::<Result<_, _>>()?,
-            fix_after_n_points: self.fix_after_n_points,
-            screen_outliers: self.screen_outliers,
-            missing_in_trend: self.missing_in_trend.map(|missing| match missing {
-                Missing::Refuse => MissingInTrend::Refuse,
-                Missing::Breaks => MissingInTrend::Breaks,
-            }),
-        })
-    }
-}
-
-impl RecordOptions {
-    /// Written out in full, with what the profile fills in.
-    fn of(profile: Profile, options: &XmrOptions) -> Self {
-        let options = options.resolved(profile);
-        Self {
-            improvement_direction: Some(match options.improvement_direction {
-                ImprovementDirection::Increase => Direction::Increase,
-                ImprovementDirection::Decrease => Direction::Decrease,
-                ImprovementDirection::Neutral => Direction::Neutral,
-            }),
-            target: options.target,
-            rebase: Some(options.rebase.iter().map(Date::to_string).collect()),
-            fix_after_n_points: options.fix_after_n_points,
-            screen_outliers: options.screen_outliers,
-            missing_in_trend: options.missing_in_trend.map(|missing| match missing {
-                MissingInTrend::Refuse => Missing::Refuse,
-                MissingInTrend::Breaks => Missing::Breaks,
-            }),
-            n_run: None,
-        }
-    }
-}
+use crate::funnel::FunnelError;
+use crate::xmr::{XmrError, check_lengths, excerpt};
+use crate::{Date, ParameterError};
 
 /// A JSON object whose fields keep their order and their bytes.
 #[derive(Debug)]
@@ -260,7 +35,7 @@ impl Record {
         })
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
+    fn get(&self, name: &str) -> Option<&RawValue> {
         let field = self.fields.iter().find(|(key, _)| key == name);
         field.map(|(_, value)| &**value)
     }
@@ -272,9 +47,48 @@ impl Record {
         serde_json::from_str(raw.get()).map_err(|_| ChartInputError::NotAnArray { name })
     }
 
+    /// The options, of which all that are absent or null are their defaults. The error says what is wrong.
+    pub(super) fn options<T: Default + DeserializeOwned>(&self) -> Result<T, String> {
+        Ok(self.optional("options")?.unwrap_or_default())
+    }
+
+    /// The one of `all` that the field names, or `unnamed` where the field is absent or null. The error says what is wrong.
+    pub(super) fn named<T: Copy>(
+        &self,
+        field: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+        unnamed: T,
+    ) -> Result<T, String> {
+        let Some(given) = self.optional::<String>(field)? else {
+            return Ok(unnamed);
+        };
+        let found = all.iter().copied().find(|one| name(*one) == given);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = all.iter().copied().map(name).collect();
+            format!("no {field} {given:?}, only {}", known.join(", "))
+        })
+    }
+
+    fn optional<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
+        match self.get(name) {
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|error| error.to_string()),
+            None => Ok(None),
+        }
+    }
+
+    /// Sets `expected` to the columns of the chart, or to why there is none.
+    pub(super) fn set_expected(&mut self, drawn: Result<impl Serialize, &Refusal>) {
+        match drawn {
+            Ok(columns) => self.set("expected", columns),
+            Err(refusal) => self.set("expected", refusal),
+        }
+    }
+
     /// Replaces the field in its place, or adds it at the end.
     pub(super) fn set(&mut self, name: &str, value: impl Serialize) {
-        let value = raw(value);
+        let value = to_raw_value(&value)
+            .expect("finite numbers, strings and lists of them are always JSON");
         match self.fields.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
             None => self.fields.push((name.to_owned(), value)),
@@ -326,163 +140,121 @@ impl<'de> Deserialize<'de> for Record {
 /// The most fields of a record. Each new one is compared with all before it.
 const MAX_FIELDS: usize = 100;
 
+pub(super) fn to_json(record: &Record) -> String {
+    serde_json::to_string(record).expect("fields that were JSON are still JSON")
+}
+
+/// Why there is no chart of a record, as it stands in `expected`.
+#[derive(Debug, Serialize)]
+pub(super) struct Refusal {
+    error: String,
+}
+
+impl Refusal {
+    fn new(code: &str, error: impl fmt::Display) -> Self {
+        Self {
+            error: format!("{code}: {error}"),
+        }
+    }
+}
+
+impl From<XmrError> for Refusal {
+    fn from(error: XmrError) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+impl From<FunnelError> for Refusal {
+    fn from(error: FunnelError) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+impl From<ParameterError> for Refusal {
+    fn from(error: ParameterError) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+pub(super) fn invalid_option(problem: impl fmt::Display) -> XmrError {
+    XmrError::InvalidOption {
+        problem: problem.to_string(),
+    }
+}
+
+/// The rows of a series as they stand in a record, not yet looked at.
+pub(super) struct Rows<'a> {
+    dates: Vec<&'a RawValue>,
+    values: Vec<&'a RawValue>,
+}
+
+impl<'a> Rows<'a> {
+    /// Without both columns it is no record at all.
+    pub(super) fn of(record: &'a Record) -> Result<Self, ChartInputError> {
+        Ok(Self {
+            dates: record.array("dates")?,
+            values: record.array("values")?,
+        })
+    }
+
+    /// To be called before anything else is looked at: a limit is no limit if it comes after the work.
+    pub(super) fn check_lengths(&self) -> Result<(), XmrError> {
+        check_lengths(self.dates.len(), self.values.len())
+    }
+
+    /// Dates and values, in the order of the record.
+    pub(super) fn read(&self) -> Result<(Vec<Date>, Vec<Option<f64>>), XmrError> {
+        let dates = self.dates.iter().map(|raw| parse_date(raw));
+        let dates = dates.collect::<Result<_, _>>()?;
+        let values = (1..).zip(&self.values);
+        let values = values.map(|(row, raw)| parse_value(row, raw));
+        Ok((dates, values.collect::<Result<_, _>>()?))
+    }
+}
+
+fn parse_date(raw: &RawValue) -> Result<Date, XmrError> {
+    let text: Option<String> = serde_json::from_str(raw.get()).ok().flatten();
+    text.as_deref().unwrap_or(raw.get()).parse()
+}
+
+fn parse_value(row: usize, raw: &RawValue) -> Result<Option<f64>, XmrError> {
+    serde_json::from_str(raw.get()).map_err(|_| XmrError::ValueNotNumeric {
+        row,
+        text: excerpt(raw.get()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-
-    fn expected(line: &str) -> Value {
-        let record: Value = serde_json::from_str(&xmr_json_line(line).unwrap()).unwrap();
-        record["expected"].clone()
-    }
-
-    fn error_code(line: &str) -> String {
-        let expected = expected(line);
-        let message = expected["error"].as_str().expect("an error").to_owned();
-        message
-            .split_once(": ")
-            .expect("code: message")
-            .0
-            .to_owned()
-    }
-
-    #[test]
-    fn a_record_comes_back_with_its_fields_in_order_and_to_the_byte() {
-        let line = r#" {"note":"é \u0041","zeta":{"b":1, "a":2},"values":[4,0.10],"expected":"x","dates":["2010-04-01","2010-05-01"],"id":7} "#;
-        let out = xmr_json_line(line).unwrap();
-        let start =
-            r#"{"note":"é \u0041","zeta":{"b":1, "a":2},"values":[4,0.10],"expected":{"date":["#;
-        assert!(out.starts_with(start), "{out}");
-        assert!(
-            out.ends_with(
-                r#"},"dates":["2010-04-01","2010-05-01"],"id":7,"profile":"nhsr_0_2_2"}"#
-            ),
-            "{out}"
-        );
-    }
-
-    #[test]
-    fn absent_and_null_options_are_the_defaults() {
-        let series = r#""dates":["2010-04-01","2010-05-01"],"values":[1,2]"#;
-        let bare = expected(&format!("{{{series}}}"));
-        assert_eq!(bare["assurance_type"], Value::Null);
-        for options in [
-            "null",
-            "{}",
-            r#"{"improvement_direction":null,"target":null,"rebase":null,"fix_after_n_points":null,"screen_outliers":null}"#,
-            r#"{"improvement_direction":"increase","rebase":[],"screen_outliers":true,"missing_in_trend":"refuse"}"#,
-        ] {
-            let line = format!(r#"{{"profile":"nhsr_0_2_2","options":{options},{series}}}"#);
-            assert_eq!(expected(&line), bare, "{options}");
-        }
-    }
-
-    #[test]
-    fn computing_a_record_again_changes_nothing() {
-        let line = r#"{"dates":["2010-05-01","2010-04-01"],"values":[1.25,null]}"#;
-        let once = xmr_json_line(line).unwrap();
-        assert_eq!(xmr_json_line(&once).unwrap(), once);
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_charted_says_why_and_stays_a_record() {
-        let day = r#""dates":["2010-04-01"]"#;
-        for (line, code) in [
-            (format!(r#"{{{day},"values":["4"]}}"#), "value_not_numeric"),
-            (format!(r#"{{{day},"values":[true]}}"#), "value_not_numeric"),
-            (
-                format!(r#"{{{day},"values":[1e301]}}"#),
-                "value_out_of_range",
-            ),
-            (format!(r#"{{{day},"values":[1,2]}}"#), "lengths_differ"),
-            (r#"{"dates":[],"values":[]}"#.into(), "no_points"),
-            (
-                r#"{"dates":["April"],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                r#"{"dates":[20100401],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                r#"{"dates":[null],"values":[1]}"#.into(),
-                "unparseable_date",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"target":"90%"}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"targett":1}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"improvement_direction":"up"}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":-1}}}}"#),
-                "invalid_option",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"fix_after_n_points":11}}}}"#),
-                "fix_too_short",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"options":{{"rebase":["May"]}}}}"#),
-                "unparseable_date",
-            ),
-            (
-                format!(r#"{{{day},"values":[1],"profile":"mdc"}}"#),
-                "invalid_option",
-            ),
-        ] {
-            assert_eq!(error_code(&line), code, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_number_beyond_all_floats_is_no_number() {
-        let out = xmr_json_line(r#"{"dates":["2010-04-01"],"values":[1e999]}"#).unwrap();
-        assert!(
-            out.contains(
-                r#""values":[1e999],"expected":{"error":"value_not_numeric: 1e999 in row 1 "#
-            ),
-            "{out}"
-        );
-    }
+    use crate::chart_io::testing::JsonLine;
+    use crate::chart_io::{cusum_json_line, ewma_json_line, xmr_json_line};
 
     #[test]
     fn what_is_no_record_is_refused_outright() {
-        for line in ["", "[]", "3", "{", r#"{"dates":[],"dates":[],"values":[]}"#] {
-            let refusal = xmr_json_line(line);
-            assert!(
-                matches!(refusal, Err(ChartInputError::NotARecord { .. })),
-                "{line}"
+        let of_series: [JsonLine; 3] = [xmr_json_line, cusum_json_line, ewma_json_line];
+        for draw in of_series {
+            for line in ["", "[]", "3", "{", r#"{"dates":[],"dates":[],"values":[]}"#] {
+                let refusal = draw(line);
+                assert!(
+                    matches!(refusal, Err(ChartInputError::NotARecord { .. })),
+                    "{line}"
+                );
+            }
+            for (name, other) in [("dates", "values"), ("values", "dates")] {
+                assert_eq!(
+                    draw(&format!(r#"{{"{other}":[]}}"#)),
+                    Err(ChartInputError::MissingField { name })
+                );
+                assert_eq!(
+                    draw(&format!(r#"{{"{other}":[],"{name}":{{}}}}"#)),
+                    Err(ChartInputError::NotAnArray { name })
+                );
+            }
+            assert_eq!(
+                draw("{\"dates\":[],\n\"values\":[]}"),
+                Err(ChartInputError::SeveralLines)
             );
         }
-        assert_eq!(
-            xmr_json_line(r#"{"values":[]}"#),
-            Err(ChartInputError::MissingField { name: "dates" })
-        );
-        assert_eq!(
-            xmr_json_line(r#"{"dates":[],"values":{}}"#),
-            Err(ChartInputError::NotAnArray { name: "values" })
-        );
-        assert_eq!(
-            xmr_json_line("{\"dates\":[],\n\"values\":[]}"),
-            Err(ChartInputError::SeveralLines)
-        );
-    }
-
-    #[test]
-    fn values_are_read_to_the_last_bit() {
-        // These two differ in the last bit, and a reader that rounds carelessly makes them equal.
-        let y = &expected(
-            r#"{"dates":["2010-04-01","2010-05-01"],"values":[9007199254740.993,0.30000000000000004]}"#,
-        )["y"];
-        assert_eq!(y[0].as_f64(), Some(9_007_199_254_740.993));
-        assert_eq!(y[1].as_f64(), Some(0.1 + 0.2));
     }
 }

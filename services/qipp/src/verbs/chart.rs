@@ -47,6 +47,17 @@ enum What {
     Ewma(control::EwmaArgs),
 }
 
+/// What is charted.
+#[derive(Debug, Args)]
+struct Input {
+    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    file: PathBuf,
+    /// The input is one series as CSV, a date and a value a line, with or without the header date,value.
+    #[arg(long)]
+    csv: bool,
+}
+
 const XMR_HELP: &str = "\
 Input: chart records, one JSON object a line:
 
@@ -68,12 +79,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = XMR_HELP)]
 struct XmrArgs {
-    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
-    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
-    file: PathBuf,
-    /// The input is one series as CSV, a date and a value a line, with or without the header date,value.
-    #[arg(long)]
-    csv: bool,
+    #[command(flatten)]
+    input: Input,
     /// The exact reading of the method, for a CSV and for records that name none: nhsr_0_2_2, mdc_excel_2024 or mdc_excel_2024_run6.
     #[arg(long, value_name = "NAME", default_value = "nhsr_0_2_2", value_parser = parse_profile)]
     profile: Profile,
@@ -177,15 +184,14 @@ Examples:
   qipp chart funnel --csv --type sr --sr-method cqc deaths.csv
   zcat golden.jsonl.gz | qipp chart funnel --mode compat";
 
+/// What [`Input`] says of a series is not so of a funnel.
+const FUNNEL_CSV_HELP: &str = "The input is one funnel as CSV, group,numerator,denominator a line, with or without these as header";
+
 #[derive(Debug, Args)]
-#[command(after_help = FUNNEL_HELP)]
+#[command(after_help = FUNNEL_HELP, mut_arg("csv", |csv| csv.help(FUNNEL_CSV_HELP)))]
 struct FunnelArgs {
-    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
-    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
-    file: PathBuf,
-    /// The input is one funnel as CSV, group,numerator,denominator a line, with or without these as header.
-    #[arg(long)]
-    csv: bool,
+    #[command(flatten)]
+    input: Input,
     /// Which form of the method, for a CSV and for records that name none: corrected or compat (FunnelPlotR 0.6.0).
     #[arg(long, value_name = "NAME", default_value = "corrected", value_parser = parse_mode)]
     mode: Mode,
@@ -296,8 +302,7 @@ pub(crate) fn run(args: &ChartArgs) -> Outcome {
         What::Xmr(args) => {
             let options = args.options.to_xmr();
             chart(
-                &args.file,
-                args.csv,
+                &args.input,
                 &|text, id| xmr_csv(args.profile, text, &options, id),
                 &|text| xmr_json_line_under(args.profile, text),
             )
@@ -305,8 +310,7 @@ pub(crate) fn run(args: &ChartArgs) -> Outcome {
         What::Funnel(args) => {
             let options = args.options.to_funnel();
             chart(
-                &args.file,
-                args.csv,
+                &args.input,
                 &|text, id| funnel_csv(args.mode, text, &options, id),
                 &|text| funnel_json_line_in(args.mode, text),
             )
@@ -314,8 +318,7 @@ pub(crate) fn run(args: &ChartArgs) -> Outcome {
         What::Cusum(args) => {
             let options = args.options().map_err(|error| Failure::new(USAGE, error))?;
             chart(
-                &args.file,
-                args.csv,
+                &args.input,
                 &|text, id| cusum_csv(text, &options, id),
                 &cusum_json_line,
             )
@@ -323,8 +326,7 @@ pub(crate) fn run(args: &ChartArgs) -> Outcome {
         What::Ewma(args) => {
             let options = args.options().map_err(|error| Failure::new(USAGE, error))?;
             chart(
-                &args.file,
-                args.csv,
+                &args.input,
                 &|text, id| ewma_csv(text, &options, id),
                 &ewma_json_line,
             )
@@ -339,9 +341,9 @@ type OfCsv<'a> = &'a dyn Fn(&str, &str) -> Result<String, ChartInputError>;
 type OfLine<'a> = &'a dyn Fn(&str) -> Result<String, ChartInputError>;
 
 /// One kind of chart, of the CSV or the records in a file.
-fn chart(file: &Path, csv: bool, of_csv: OfCsv<'_>, of_line: OfLine<'_>) -> Outcome {
+fn chart(Input { file, csv }: &Input, of_csv: OfCsv<'_>, of_line: OfLine<'_>) -> Outcome {
     let input = open(file)?;
-    quietly(if csv {
+    quietly(if *csv {
         chart_csv(file, input, of_csv)
     } else {
         chart_lines(input, of_line, &mut |text| line(text), &mut |text| {

@@ -1,13 +1,13 @@
 //! The arguments of `qipp chart cusum` and `qipp chart ewma`.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use qipp_spc::ParameterError;
 use qipp_spc::chart_io::{CusumOptions, EwmaOptions, ScaleOptions};
 use qipp_spc::cusum::CusumDesign;
 use qipp_spc::ewma::{EwmaDesign, EwmaLimits};
 use qipp_spc::standard::{AfterSignal, Sides};
+
+use super::Input;
 
 const CUSUM_HELP: &str = "\
 Input: chart records, one JSON object a line:
@@ -28,12 +28,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = CUSUM_HELP)]
 pub(super) struct CusumArgs {
-    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
-    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
-    pub(super) file: PathBuf,
-    /// The input is one series as CSV, a date and a value a line, with or without the header date,value.
-    #[arg(long)]
-    pub(super) csv: bool,
+    #[command(flatten)]
+    pub(super) input: Input,
     #[command(flatten)]
     scale: ScaleArgs,
     /// What each value has to exceed to count, in standard deviations: half of the shift that is looked for.
@@ -103,12 +99,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EWMA_HELP)]
 pub(super) struct EwmaArgs {
-    /// File with the records, plain or gzipped. Without it, or as `-`: standard input.
-    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
-    pub(super) file: PathBuf,
-    /// The input is one series as CSV, a date and a value a line, with or without the header date,value.
-    #[arg(long)]
-    pub(super) csv: bool,
+    #[command(flatten)]
+    pub(super) input: Input,
     #[command(flatten)]
     scale: ScaleArgs,
     /// The weight of the newest value, from 0.01 to 1.
