@@ -48,7 +48,7 @@ pub(crate) fn command(data_dir: &Path) -> Command {
 }
 
 /// `qipp serve` in a process of its own.
-struct Served {
+pub(crate) struct Served {
     process: Child,
     /// Held open: a process whose standard output is gone may not say another word.
     _output: Lines<BufReader<ChildStdout>>,
@@ -57,7 +57,7 @@ struct Served {
 }
 
 impl Served {
-    async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path) -> Self {
         let mut serve = command(folder);
         serve
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -83,7 +83,7 @@ impl Served {
     }
 
     /// Runs a verb against it.
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let mut verb = command(&self.folder);
         verb.env("QIPP_SERVER", &self.url)
             .args(arguments)
@@ -93,7 +93,7 @@ impl Served {
     }
 
     /// Runs a verb that has to succeed, and gives the lines of its output as JSON.
-    async fn json(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(&[arguments, &["--json"]].concat()).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout)
@@ -103,7 +103,7 @@ impl Served {
             .collect()
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let key = std::fs::read_to_string(self.folder.join("keys/national.key")).unwrap();
         Client::new(&self.url, key.trim(), Duration::from_secs(60)).unwrap()
     }
@@ -117,7 +117,7 @@ impl Served {
     }
 
     /// Tells it to end, and gives the exit code.
-    async fn terminate(mut self) -> Option<i32> {
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
         let pid = Pid::from_raw(i32::try_from(self.process.id().unwrap()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let ended = tokio::time::timeout(GRACE, self.process.wait()).await;

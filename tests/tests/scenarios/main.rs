@@ -25,6 +25,7 @@ mod processes;
 mod published_totals;
 mod rebuilding;
 mod shards;
+mod surveillance;
 mod time;
 mod traces;
 mod watching;
