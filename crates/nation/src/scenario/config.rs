@@ -14,7 +14,7 @@ pub const ORGANISATIONS: (usize, usize) = (1, 10_000);
 /// Most months by which quality may slip later than savings rise.
 pub const LARGEST_LAG: usize = 3;
 
-/// A scenario by its name in the study behind the rules (`spec/spc.md`, section 7).
+/// A scenario by its name in the study behind the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scenario {
     /// Autocorrelation 0 to 0.6 by marker, slips of 1 sd, savings of 1.5 sd.
