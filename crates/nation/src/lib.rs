@@ -14,6 +14,9 @@
 //! are given to a share of the list). Logarithms and exponentials are the platform's, so equal configurations give
 //! equal figures on one platform, and may differ in a last count on another.
 //!
+//! [`scenario`] makes the nations on which rules are scored, of organisations that do not exist and with what goes wrong
+//! with real data. What is said here and below is of [`simulate`].
+//!
 //! Limits: delivery does not differ between national and own schemes; amounts are in the money of the spend that
 //! comes in; denominators do not react to savings; no organisation opens, closes or merges; nothing is restated.
 

@@ -159,3 +159,38 @@ fn onsets_spread_over_a_year_and_leave_one_after_them() {
         .collect();
     assert_eq!(lags, (0..=3).collect());
 }
+
+#[test]
+fn numbers_out_of_range_count_as_the_nearest_in_it() {
+    let config = ScenarioConfig {
+        organisations: 0,
+        months: 0,
+        lag: (9, 7),
+        genuine_share: f64::NAN,
+        onsets: Onsets::Spread,
+        first: qipp_domain::Period::LAST,
+        faults: FaultRates {
+            mergers: 7.0,
+            missing_figures: f64::NAN,
+            redefinitions: -1.0,
+            shocks: 2.0,
+            ..FaultRates::NONE
+        },
+        ..ScenarioConfig::new(Scenario::Real, u64::MAX)
+    };
+    assert_eq!(config.problems().len(), 10);
+    let nation = scenario(&config);
+    assert_eq!((nation.organisations.len(), nation.months), (1, 36));
+    assert_eq!(nation.observations.len(), 20 * 36);
+    assert_eq!(
+        nation.faults.len(),
+        20,
+        "a shock for each marker, and nobody to merge with"
+    );
+    let crowd = scenario(&ScenarioConfig {
+        organisations: 40,
+        months: 5000,
+        ..config
+    });
+    assert_eq!((crowd.organisations.len(), crowd.months), (40, 120));
+}

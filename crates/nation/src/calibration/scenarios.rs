@@ -24,7 +24,7 @@ pub struct Setting {
     pub years_differ: bool,
 }
 
-/// The setting of a scenario. A to N: study, evidence of section 7. Real: the range of autocorrelation as C, sizes from
+/// The setting of a scenario. A to N: study. Real: the range of autocorrelation as C, sizes from
 /// those of A to somewhat above those of E (chosen).
 #[must_use]
 pub const fn setting(scenario: Scenario) -> Setting {

@@ -1,6 +1,7 @@
 //! `qipp simulate`: a nation with a known truth, as plain files and as the public API takes it. Needs no service.
 
-mod api;
+mod reference;
+mod returns;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -161,12 +162,12 @@ fn prepare(out: &Path, force: bool) -> Result<(), Failure> {
 
 fn write_api(nation: &ScoringNation, folder: &mut Folder) -> Result<(), Failure> {
     std::fs::create_dir_all(folder.path.join("api"))?;
-    folder.write("api/facts.jsonl", api::facts(nation)?)?;
-    folder.write("api/schemes.jsonl", api::schemes(nation)?)?;
-    for (month, lines) in api::quality(nation) {
+    folder.write("api/facts.jsonl", reference::facts(nation)?)?;
+    folder.write("api/schemes.jsonl", returns::schemes(nation)?)?;
+    for (month, lines) in returns::quality(nation) {
         folder.write(&format!("api/quality-{month}.csv"), lines)?;
     }
-    for (month, lines) in api::savings(nation) {
+    for (month, lines) in returns::savings(nation) {
         folder.write(&format!("api/savings-{month}.csv"), lines)?;
     }
     Ok(())
@@ -221,8 +222,9 @@ fn tell(args: &SimulateArgs, nation: &ScoringNation, folder: &Folder) -> Outcome
         nation.period(nation.months - 1),
     ))?;
     let mut table = Table::new(&["file", ">lines"]);
-    let months = |name: &str| name.starts_with("api/quality-") || name.starts_with("api/savings-");
-    for (name, lines) in folder.written.iter().filter(|(name, _)| !months(name)) {
+    let by_month =
+        |name: &str| name.starts_with("api/quality-") || name.starts_with("api/savings-");
+    for (name, lines) in folder.written.iter().filter(|(name, _)| !by_month(name)) {
         table.row(vec![name.clone(), lines.to_string()]);
     }
     for kind in ["quality", "savings"] {
