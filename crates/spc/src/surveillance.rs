@@ -253,20 +253,17 @@ pub fn assess(
         |fit: &fit::Fit, scratch: &mut evidence::Scratch| -> Vec<Option<evidence::Evidence>> {
             (0..panel.units)
                 .map(|unit| {
-                    let unit = assessed(fit, unit).then(|| evidence::Unit {
-                        z: Panel::block(&fit.z, unit, panel.series, panel.months),
-                        months: panel.months,
-                        own: &fit.own[unit * panel.series..(unit + 1) * panel.series],
-                    })?;
+                    let unit = assessed(fit, unit).then(|| fit.unit(panel, unit))?;
                     evidence::evidence(unit, &fit.shared, &panel.design, scratch)
                 })
                 .collect()
         };
     let first = gather(&fit, &mut scratch);
-    let weights = decide::null_weights(panel, &first, &decide::mixture(&first));
+    let roughly = decide::mixture(&first, None);
+    let weights = decide::null_weights(panel, &first, &roughly);
     fit::readjust(panel, &mut fit, end, &weights);
     let evidence = gather(&fit, &mut scratch);
-    let mixture = decide::mixture(&evidence);
+    let mixture = decide::mixture(&evidence, Some(roughly));
     let assessed: Vec<bool> = evidence.iter().map(Option::is_some).collect();
     let made = null::resample(
         panel,
@@ -369,12 +366,8 @@ fn conclude(
                 .markers()
                 .into_iter()
                 .map(|s| {
-                    let at = unit * panel.series + s;
-                    let z = &fit.z[at * panel.months..(at + 1) * panel.months];
-                    (
-                        s,
-                        evidence::series_p(z, fit.own[at], &fit.shared, since, &mut steps),
-                    )
+                    let of = fit.unit(panel, unit);
+                    (s, evidence::series_p(of, s, &fit.shared, since, &mut steps))
                 })
                 .collect();
             let markers = decide::benjamini_hochberg(&p, options.marker_q);

@@ -87,8 +87,8 @@ fn pair(s: usize, e: &Evidence, m: &Mixture, x: &Parts) -> (f64, f64) {
     ((sum + m.lags[LAGS] * x.sums[1]) / weight, weight)
 }
 
-/// EM with Dirichlet priors.
-pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
+/// EM with Dirichlet priors, from `start` (of evidence of the same months) if there is one.
+pub(crate) fn mixture(evidence: &[Option<Evidence>], start: Option<Mixture>) -> Mixture {
     let bases = evidence.iter().flatten().flat_map(|e| e.base);
     let origin = bases.min().unwrap_or(0);
     let last = evidence
@@ -99,13 +99,14 @@ pub(crate) fn mixture(evidence: &[Option<Evidence>]) -> Mixture {
         .unwrap_or(1);
     let months = last - origin;
     let flat = vec![1.0 / months as f64; months];
-    let mut m = Mixture {
+    let flat = Mixture {
         states: [0.85, 0.06, 0.06, 0.03],
         sizes: [[1.0 / K as f64; K]; 2],
         onsets: [flat.clone(), flat],
         lags: lags_prior(),
         origin,
     };
+    let mut m = start.unwrap_or(flat);
     let mut x = Parts::default();
     for _ in 0..60 {
         let mut states = STATES_PRIOR;

@@ -3,6 +3,9 @@
 //! Everything here is estimated from the months known so far; nothing looks at what a unit is suspected of, but for the
 //! weights with which units count in the peers' value of a month.
 
+use std::ops::Range;
+
+use super::evidence::Unit;
 use super::stats::{biweight, mean_of, median, variance_of};
 use super::{NationalEvent, Options, Panel, SILENT_AFTER};
 
@@ -148,6 +151,16 @@ pub(crate) struct Fit {
     pub(crate) shared: Shared,
     /// Standardised innovations of baselines: rows of `series` values, NaN where missing.
     pub(crate) residuals: Vec<f64>,
+}
+
+impl Fit {
+    pub(crate) fn unit(&self, panel: &Panel, unit: usize) -> Unit<'_> {
+        Unit {
+            z: Panel::block(&self.z, unit, panel.series, panel.months),
+            months: panel.months,
+            own: &self.own[unit * panel.series..(unit + 1) * panel.series],
+        }
+    }
 }
 
 /// One step of prewhitening: the value, the response to a unit of level, both in units of the marginal sd.
@@ -318,14 +331,16 @@ fn log_variance(
     z: &[f64],
     rho: f64,
     nu: f64,
-    level_prior: (f64, f64),
+    shared: &SeriesShared,
     steps: &mut Vec<Step>,
 ) -> Option<(f64, f64)> {
     let sd = variance_of(z.iter().copied().filter(|v| !v.is_nan()))?.sqrt();
     if sd <= 0.0 || !sd.is_finite() {
         return None;
     }
-    let (level, _) = level_of(z, sd, rho, nu, level_prior, steps);
+    // A vague prior: what a unit's level is should not be in its variance.
+    let prior = (shared.level, shared.level_var * 100.0);
+    let (level, _) = level_of(z, sd, rho, nu, prior, steps);
     whiten(z, level, 1.0, rho, steps);
     // Innovation units: whiten() standardises to the marginal sd.
     let mut s2 = sd * sd;
@@ -333,9 +348,10 @@ fn log_variance(
     for _ in 0..6 {
         let sum: f64 = steps
             .iter()
-            .map(|s| (nu + 1.0) * s.e * s.e / (nu - 2.0 + s.e * s.e / s2))
+            .map(|s| s.e * s.e)
+            .map(|square| square / ((nu - 2.0) * s2 + square))
             .sum();
-        s2 = sum / (n - 1.0);
+        s2 *= (nu + 1.0) * sum / (n - 1.0);
     }
     let log = (s2 * (1.0 - rho * rho)).ln();
     log.is_finite()
@@ -358,7 +374,9 @@ pub(crate) fn own_values(
     shrink_rho(&raw, spans, &shared.series, shared.rho_unit_var, &mut own);
     for (s, o) in own.iter_mut().enumerate() {
         if o.usable() {
-            finish(base(s, o.span), &shared.series[s], shared.nu, o, steps);
+            let z = base(s, o.span);
+            let log = log_variance(z, o.rho, shared.nu, &shared.series[s], steps);
+            finish(z, log, &shared.series[s], shared.nu, o, steps);
         }
     }
     own
@@ -370,9 +388,16 @@ fn usable_lag1(z: &[f64]) -> Option<(f64, f64)> {
         .flatten()
 }
 
-fn finish(z: &[f64], shared: &SeriesShared, nu: f64, own: &mut Own, steps: &mut Vec<Step>) {
-    let Some((log, v)) = log_variance(z, own.rho, nu, (shared.level, shared.level_var), steps)
-    else {
+/// Variance and level of a series, given its log variance alone.
+fn finish(
+    z: &[f64],
+    log: Option<(f64, f64)>,
+    shared: &SeriesShared,
+    nu: f64,
+    own: &mut Own,
+    steps: &mut Vec<Step>,
+) {
+    let Some((log, v)) = log else {
         own.rho = f64::NAN;
         return;
     };
@@ -398,11 +423,13 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
     let mut z = vec![f64::NAN; panel.values.len()];
     let mut effects = vec![f64::NAN; series * months];
     let mut steps = Vec::new();
+    // Months before everybody's baseline have no part in anything.
+    let first = spans.iter().flatten().map(|span| span.start).min();
     for s in 0..series {
         adjust_for_peers(
             panel,
             s,
-            end,
+            first.unwrap_or(end)..end,
             &spans,
             &mut z,
             &mut effects[s * months..(s + 1) * months],
@@ -502,13 +529,8 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
                 let o = own[u * series + s];
                 if o.usable() {
                     let (a, b) = base(u, s, o.span);
-                    logs[u * series + s] = log_variance(
-                        &z[a..b],
-                        o.rho,
-                        nu,
-                        (shared[s].level, shared[s].level_var * 100.0),
-                        &mut steps,
-                    );
+                    logs[u * series + s] =
+                        log_variance(&z[a..b], o.rho, nu, &shared[s], &mut steps);
                 }
             }
             let l: Vec<(f64, f64)> = (0..units).filter_map(|u| logs[u * series + s]).collect();
@@ -538,7 +560,8 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
                 let o = &mut own[u * series + s];
                 if o.usable() {
                     let (a, b) = base(u, s, o.span);
-                    finish(&z[a..b], &shared[s], nu, o, &mut steps);
+                    let log = logs[u * series + s];
+                    finish(&z[a..b], log, &shared[s], nu, o, &mut steps);
                 }
             }
         }
@@ -571,7 +594,7 @@ pub(crate) fn fit(panel: &Panel, end: usize, options: &Options) -> Fit {
 fn adjust_for_peers(
     panel: &Panel,
     s: usize,
-    end: usize,
+    window: Range<usize>,
     spans: &[Option<Span>],
     z: &mut [f64],
     effects: &mut [f64],
@@ -584,8 +607,8 @@ fn adjust_for_peers(
     const ROUNDS: usize = 4;
     let mut spread = f64::INFINITY;
     for round in 0..ROUNDS {
-        let mut spreads = Vec::with_capacity(end);
-        for t in 0..end {
+        let mut spreads = Vec::with_capacity(window.len());
+        for t in window.clone() {
             pool.clear();
             for u in 0..units {
                 let value = y[at(u, t)];
@@ -623,7 +646,7 @@ fn adjust_for_peers(
         }
     }
     for u in 0..units {
-        for t in panel.start(u)..end {
+        for t in panel.start(u).max(window.start)..window.end {
             z[at(u, t)] = y[at(u, t)] - effects[t];
         }
     }
@@ -739,13 +762,17 @@ fn degrees_of_freedom(z: &[f64], own: &[Own], series: usize, months: usize) -> f
         return 8.0;
     };
     for nu in GRID {
-        let constant = super::stats::ln_gamma((nu + 1.0) / 2.0)
-            - super::stats::ln_gamma(nu / 2.0)
+        let constant = libm::lgamma((nu + 1.0) / 2.0)
+            - libm::lgamma(nu / 2.0)
             - 0.5 * (std::f64::consts::PI * (nu - 2.0)).ln();
-        let sum: f64 = e
-            .iter()
-            .map(|e| constant - (nu + 1.0) / 2.0 * (e * e / (var * (nu - 2.0))).ln_1p())
+        // Logarithms of products of eight, which are finite: one logarithm costs as much as they all.
+        let unit = 1.0 / (var * (nu - 2.0));
+        let logs: f64 = e
+            .chunks(8)
+            .map(|e| e.iter().map(|e| 1.0 + (e * e * unit).min(1e30)).product())
+            .map(f64::ln)
             .sum();
+        let sum = constant * e.len() as f64 - (nu + 1.0) / 2.0 * logs;
         if sum > best.0 {
             best = (sum, nu);
         }

@@ -6,7 +6,7 @@ use super::decide::{alert_set, benjamini_hochberg, recalibrate};
 use super::evidence::{K, Scratch, Unit, evidence};
 use super::fit::{Own, SeriesShared, Shared, Span, information, level_of, whiten};
 use super::random::Random;
-use super::stats::{biweight, ln_gamma, normal_upper};
+use super::stats::biweight;
 
 #[test]
 fn whitened_innovations_bridge_missing_months() {
@@ -170,21 +170,6 @@ fn overconfident_likelihood_ratios_are_tempered_and_right_ones_are_left() {
     // Evidence is never inflated.
     let half = |logs: &[f64]| logs.iter().map(|l| 0.5 * l).collect::<Vec<f64>>();
     assert_eq!(recalibrate(&half(&null), &half(&planted)).slope, 1.0);
-}
-
-#[test]
-fn special_functions_agree_with_tables() {
-    for (x, tail) in [
-        (0.0, 0.5),
-        (1.0, 0.158_655_253_931_457),
-        (1.96, 0.024_997_895_148_220),
-        (5.0, 2.866_515_718_791_9e-7),
-    ] {
-        assert!((normal_upper(x) / tail - 1.0).abs() < 1e-9, "{x}");
-        assert!((normal_upper(-x) + normal_upper(x) - 1.0).abs() < 1e-12);
-    }
-    assert!((ln_gamma(5.0) - 24.0f64.ln()).abs() < 1e-11);
-    assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-11);
 }
 
 #[test]
