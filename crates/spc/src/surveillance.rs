@@ -383,7 +383,8 @@ fn conclude(
     let alerted = decide::alert_set(&eligible, options.alert_q).len();
     let alerts = watch[..alerted.min(watch.len())].to_vec();
     Assessment {
-        expected_false: alerts.iter().map(|alert| alert.lfdr).sum(),
+        // The sum of nothing is -0.0.
+        expected_false: 0.0 + alerts.iter().map(|alert| alert.lfdr).sum::<f64>(),
         watch,
         national: fit::national_events(fit, panel, end),
         typical: (0..panel.series)

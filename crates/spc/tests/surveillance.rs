@@ -456,8 +456,8 @@ fn redefined_markers_are_not_used_until_they_have_a_baseline() {
             add(&mut other, unit..unit + 1, s, 32..72, by);
         }
     }
-    assert_eq!(at(&panel, 36), at(&other, 36));
-    assert_ne!(at(&panel, 37), at(&other, 37));
+    assert_eq!(at(&panel, 36).judgements, at(&other, 36).judgements);
+    assert_ne!(at(&panel, 37).judgements, at(&other, 37).judgements);
     // The first month that has a value is no event: nothing was there that it could differ from.
     assert_eq!(at(&panel, 31).national, vec![]);
     // The baseline ends with month 53. What began in month 44 is half in it; here it begins in month 56.

@@ -279,7 +279,7 @@ impl Read {
             period,
             assessed: u32::try_from(assessed).unwrap_or(u32::MAX),
             expected_false: decided.expected_false,
-            expected_false_watched: decided.watch.iter().map(|entry| entry.lfdr).sum(),
+            expected_false_watched: 0.0 + decided.watch.iter().map(|entry| entry.lfdr).sum::<f64>(),
             watched,
             national,
             peers: peers.collect(),
