@@ -125,7 +125,7 @@ fn joint() -> Vec<Facts> {
         assessed: 140,
         expected_false: 1.0 / 3.0,
         expected_false_watched: 2.0 / 3.0,
-        watched: vec![watched],
+        watched: vec![watched.clone()],
         national: vec![NationalChange {
             marker: marker("AE_4H"),
             jump: -1.0 / 7.0,
@@ -148,12 +148,7 @@ fn joint() -> Vec<Facts> {
     };
     finding.evidence.joint = Some(JointEvidence {
         peer_group: slug("trust"),
-        tier: Tier::Alert,
-        chance_false: 1.0 / 30.0,
-        savings_p: 1.0 / 401.0,
-        quality_p: 2.0 / 401.0,
-        domain: QualityDomain::Access,
-        since: period("2012-01"),
+        entry: watched,
         assessed: 140,
         listed: 3,
         expected_false: 1.0 / 3.0,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::marker::{Polarity, QualityDomain};
 use crate::returns::{Measured, Status};
-use crate::surveillance::Tier;
+use crate::surveillance::Watched;
 use crate::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Pence, Period, SchemeId, Slug, Stamp};
 
 /// How urgent a question is.
@@ -155,18 +155,8 @@ pub struct Evidence {
 pub struct JointEvidence {
     /// Who was held against each other.
     pub peer_group: Slug,
-    /// On which list the organisation is.
-    pub tier: Tier,
-    /// Probability that its savings and its quality did not both move, 0 to 1.
-    pub chance_false: f64,
-    /// p-value of savings by themselves, 0 to 1.
-    pub savings_p: f64,
-    /// p-value of quality by itself, 0 to 1.
-    pub quality_p: f64,
-    /// The quality domain with the most evidence.
-    pub domain: QualityDomain,
-    /// The month in which that domain most probably began to slip.
-    pub since: Period,
+    /// What the list says of the organisation.
+    pub entry: Watched,
     /// Organisations that could be judged.
     pub assessed: u32,
     /// Of these, on the same list: for the watch list all that are on it, otherwise those of tiers alert and confirmed.

@@ -49,108 +49,105 @@ pub const RULE: Rule = Rule {
     evaluate,
 };
 
-const fn parameter(
-    name: &'static str,
-    default: f64,
-    range: (f64, f64),
-    what: &'static str,
-) -> Parameter {
-    Parameter {
-        rule: "R01",
-        name,
-        default,
-        least: range.0,
-        most: range.1,
-        what,
-    }
-}
-
 /// See its `what`.
-pub const Z_SINGLE: Parameter = parameter(
+pub const Z_SINGLE: Parameter = Parameter::new(
+    "R01",
     "z_single",
     3.0,
     (0.5, 20.0),
     "sigmas at which one month is a slip (rules.csv R01: 3)",
 );
 /// See its `what`.
-pub const Z_PAIR: Parameter = parameter(
+pub const Z_PAIR: Parameter = Parameter::new(
+    "R01",
     "z_pair",
     2.0,
     (0.5, 20.0),
     "sigmas that two of three months have to reach (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const BASELINE_MONTHS: Parameter = parameter(
+pub const BASELINE_MONTHS: Parameter = Parameter::new(
+    "R01",
     "baseline_months",
     24.0,
     (6.0, 120.0),
     "points of a full baseline (rules.csv R01: 24)",
 );
 /// See its `what`.
-pub const BASELINE_LEAST: Parameter = parameter(
+pub const BASELINE_LEAST: Parameter = Parameter::new(
+    "R01",
     "baseline_least",
     12.0,
     (3.0, 120.0),
     "points of a trial baseline (rules.csv R01: 12)",
 );
 /// See its `what`.
-pub const RISING_FACTOR: Parameter = parameter(
+pub const RISING_FACTOR: Parameter = Parameter::new(
+    "R01",
     "rising_factor",
     1.05,
     (0.5, 10.0),
     "times the same three months of last year above which savings rise (rules.csv R01: 1.05)",
 );
 /// See its `what`.
-pub const PLAN_SHARE: Parameter = parameter(
+pub const PLAN_SHARE: Parameter = Parameter::new(
+    "R01",
     "plan_share",
     0.95,
     (0.0, 10.0),
     "share of the plan from which savings can rise in the first year (rules.csv R01: 0.95)",
 );
 /// See its `what`.
-pub const RISING_MONTHS: Parameter = parameter(
+pub const RISING_MONTHS: Parameter = Parameter::new(
+    "R01",
     "rising_months",
     2.0,
     (1.0, 4.0),
     "months of m-3..m in which savings have to rise (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const MARKERS: Parameter = parameter(
+pub const MARKERS: Parameter = Parameter::new(
+    "R01",
     "markers",
     2.0,
     (1.0, 100.0),
     "slipping markers for amber (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const DOMAINS: Parameter = parameter(
+pub const DOMAINS: Parameter = Parameter::new(
+    "R01",
     "domains",
     2.0,
     (1.0, 5.0),
     "quality domains that they have to lie in (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const RED_MARKERS: Parameter = parameter(
+pub const RED_MARKERS: Parameter = Parameter::new(
+    "R01",
     "red_markers",
     3.0,
     (1.0, 100.0),
     "slipping markers for red (rules.csv R01: 3)",
 );
 /// See its `what`.
-pub const RED_MONTHS: Parameter = parameter(
+pub const RED_MONTHS: Parameter = Parameter::new(
+    "R01",
     "red_months",
     2.0,
     (1.0, 3.0),
     "amber months of the last three for red (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const SENTINEL_EVENTS: Parameter = parameter(
+pub const SENTINEL_EVENTS: Parameter = Parameter::new(
+    "R01",
     "sentinel_events",
     2.0,
     (1.0, 100.0),
     "events of a sentinel marker in three months that make a cluster (rules.csv R01: 2)",
 );
 /// See its `what`.
-pub const DENOMINATOR_FLOOR: Parameter = parameter(
+pub const DENOMINATOR_FLOOR: Parameter = Parameter::new(
+    "R01",
     "denominator_floor",
     20.0,
     (0.0, 10_000.0),
@@ -158,7 +155,8 @@ pub const DENOMINATOR_FLOOR: Parameter = parameter(
      62-day cancer 65, have to stay in)",
 );
 /// See its `what`.
-pub const EXPECTED_FLOOR: Parameter = parameter(
+pub const EXPECTED_FLOOR: Parameter = Parameter::new(
+    "R01",
     "expected_floor",
     0.5,
     (0.0, 10_000.0),
@@ -166,21 +164,24 @@ pub const EXPECTED_FLOOR: Parameter = parameter(
      stay in)",
 );
 /// See its `what`.
-pub const SHOCK_SHARE: Parameter = parameter(
+pub const SHOCK_SHARE: Parameter = Parameter::new(
+    "R01",
     "shock_share",
     0.30,
     (0.0, 1.0),
     "share of slipping organisations above which the question is a national one (rules.csv R01: 30%)",
 );
 /// See its `what`.
-pub const SHOCK_ORGANISATIONS: Parameter = parameter(
+pub const SHOCK_ORGANISATIONS: Parameter = Parameter::new(
+    "R01",
     "shock_organisations",
     5.0,
     (1.0, 10_000.0),
     "organisations from which a share of them says something about the country (one of two is no national shock)",
 );
 /// See its `what`.
-pub const SUCCESSION_MONTHS: Parameter = parameter(
+pub const SUCCESSION_MONTHS: Parameter = Parameter::new(
+    "R01",
     "succession_months",
     6.0,
     (0.0, 24.0),

@@ -24,52 +24,41 @@ pub const RULE: Rule = Rule {
     evaluate,
 };
 
-const fn parameter(
-    name: &'static str,
-    default: f64,
-    range: (f64, f64),
-    what: &'static str,
-) -> Parameter {
-    Parameter {
-        rule: "R05",
-        name,
-        default,
-        least: range.0,
-        most: range.1,
-        what,
-    }
-}
-
 /// See its `what`.
-pub const ALERT_Q: Parameter = parameter(
+pub const ALERT_Q: Parameter = Parameter::new(
+    "R05",
     "alert_q",
     0.10,
     (0.001, 0.5),
     "expected share of false entries in the list of alerts of a month (spec of statistics §7, step 9: 0.10)",
 );
 /// See its `what`.
-pub const WATCH_Q: Parameter = parameter(
+pub const WATCH_Q: Parameter = Parameter::new(
+    "R05",
     "watch_q",
     0.20,
     (0.001, 0.5),
     "expected share of false entries in the watch list, alerts included (spec of statistics §7, step 9: 0.20)",
 );
 /// See its `what`.
-pub const MARKER_Q: Parameter = parameter(
+pub const MARKER_Q: Parameter = Parameter::new(
+    "R05",
     "marker_q",
     0.10,
     (0.001, 0.5),
     "expected share of false ones among the markers named for an organisation (spec of statistics §7, step 8)",
 );
 /// See its `what`.
-pub const BASELINE_MONTHS: Parameter = parameter(
+pub const BASELINE_MONTHS: Parameter = Parameter::new(
+    "R05",
     "baseline_months",
     24.0,
     (12.0, 60.0),
     "months of an organisation's own frozen baseline (spec of statistics §7, step 3: 24)",
 );
 /// See its `what`.
-pub const RESAMPLES: Parameter = parameter(
+pub const RESAMPLES: Parameter = Parameter::new(
+    "R05",
     "resamples",
     400.0,
     (99.0, 10_000.0),
@@ -123,12 +112,7 @@ fn joint(decided: &Assessment, entry: &Watched) -> JointEvidence {
     };
     JointEvidence {
         peer_group: decided.peer_group,
-        tier: entry.tier,
-        chance_false: entry.chance_false,
-        savings_p: entry.savings_p,
-        quality_p: entry.quality_p,
-        domain: entry.domain,
-        since: entry.since,
+        entry: entry.clone(),
         assessed: decided.assessed,
         listed: listed as u32,
         expected_false,
@@ -181,7 +165,7 @@ fn words(
         "Savings have been higher than the organisation's own baseline and {which} been worse, beyond peers, since about {}",
         entry.since
     );
-    let list = match joint.tier {
+    let list = match entry.tier {
         Tier::Watch => "watch list",
         Tier::Alert | Tier::Confirmed => "list of alerts",
     };

@@ -29,6 +29,27 @@ pub struct Parameter {
     pub what: &'static str,
 }
 
+impl Parameter {
+    /// A parameter of a rule, with its smallest and largest value.
+    #[must_use]
+    pub const fn new(
+        rule: &'static str,
+        name: &'static str,
+        default: f64,
+        (least, most): (f64, f64),
+        what: &'static str,
+    ) -> Self {
+        Self {
+            rule,
+            name,
+            default,
+            least,
+            most,
+            what,
+        }
+    }
+}
+
 /// The rules in force at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSetInForce {

@@ -330,7 +330,7 @@ fn expected_false<'a>(alerts: impl Iterator<Item = &'a Standing<'a>>) -> wire::E
         match &finding.evidence.joint {
             Some(joint) => {
                 expected.jointly_decided += 1;
-                expected.expected += joint.chance_false;
+                expected.expected += joint.entry.chance_false;
             }
             None if looks_at == Some(LooksAt::Figures) => expected.not_controlled += 1,
             None => {}

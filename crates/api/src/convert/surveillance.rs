@@ -56,12 +56,7 @@ fn peer_to_proto(held: &PeerValue) -> wire::PeerValue {
 pub(super) fn joint_to_proto(joint: &JointEvidence) -> wire::JointEvidence {
     wire::JointEvidence {
         peer_group: joint.peer_group.to_string(),
-        tier: joint.tier.name().to_owned(),
-        chance_false: joint.chance_false,
-        savings_p: joint.savings_p,
-        quality_p: joint.quality_p,
-        domain: joint.domain.name().to_owned(),
-        since: joint.since.to_string(),
+        entry: Some(watched_to_proto(&joint.entry)),
         assessed: joint.assessed,
         listed: joint.listed,
         expected_false: joint.expected_false,
@@ -103,8 +98,14 @@ pub(crate) fn read_assessment(
 
 fn read_watched(faults: &mut Faults, path: &Path<'_>, held: &wire::Watched) -> Option<Watched> {
     let org = faults.org(&path.at("org_code"), &held.org_code);
-    let tier = read_tier(faults, path, &held.tier);
-    let domain = read_domain(faults, path, &held.domain);
+    let (tiers, domains) = (
+        Tier::NAMES.map(|(_, name)| name),
+        QualityDomain::NAMES.map(|(_, name)| name),
+    );
+    let tier = Tier::from_name(&held.tier);
+    let tier = faults.named(&path.at("tier"), &held.tier, tier, &tiers);
+    let domain = QualityDomain::from_name(&held.domain);
+    let domain = faults.named(&path.at("domain"), &held.domain, domain, &domains);
     let since = faults.period(&path.at("since"), &held.since);
     let markers = faults.list(path, "markers", &held.markers, |faults, path, text| {
         faults.marker(path, text)
@@ -137,33 +138,16 @@ pub(super) fn read_joint(
     joint: &wire::JointEvidence,
 ) -> Option<JointEvidence> {
     let peer_group = faults.slug(&path.at("peer_group"), &joint.peer_group);
-    let tier = read_tier(faults, path, &joint.tier);
-    let domain = read_domain(faults, path, &joint.domain);
-    let since = faults.period(&path.at("since"), &joint.since);
+    let entry = faults.required(&path.at("entry"), joint.entry.as_ref());
+    let entry = entry.and_then(|entry| read_watched(faults, &path.at("entry"), entry));
     let cut = faults.required(&path.at("decided_at"), joint.decided_at.as_ref());
     let cut = cut.and_then(|cut| read_cut(faults, &path.at("decided_at"), cut));
     Some(JointEvidence {
         peer_group: peer_group?,
-        tier: tier?,
-        chance_false: joint.chance_false,
-        savings_p: joint.savings_p,
-        quality_p: joint.quality_p,
-        domain: domain?,
-        since: since?,
+        entry: entry?,
         assessed: joint.assessed,
         listed: joint.listed,
         expected_false: joint.expected_false,
         decided_at: cut?,
     })
-}
-
-fn read_tier(faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<Tier> {
-    let names = Tier::NAMES.map(|(_, name)| name);
-    faults.named(&path.at("tier"), name, Tier::from_name(name), &names)
-}
-
-fn read_domain(faults: &mut Faults, path: &Path<'_>, name: &str) -> Option<QualityDomain> {
-    let names = QualityDomain::NAMES.map(|(_, name)| name);
-    let domain = QualityDomain::from_name(name);
-    faults.named(&path.at("domain"), name, domain, &names)
 }

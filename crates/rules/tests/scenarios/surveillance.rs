@@ -207,11 +207,12 @@ impl Peers {
         observations.sort_by_key(|held| held.key);
         let more = [HARMED, SAVES].contains(&sent.trust) && sent.index >= SINCE;
         let noise = self.noise[&(sent.trust, self.definitions.len(), sent.index)];
-        let pounds = 100_000.0 * (1.0 + 0.1 * noise + if more { 0.4 } else { 0.0 });
+        #[allow(clippy::cast_possible_truncation, reason = "whole pence")]
+        let pence = (10_000_000.0 * (1.0 + 0.1 * noise + if more { 0.4 } else { 0.0 })) as i64;
         let line = SavingsLine {
             scheme: scheme_id("LOCAL"),
             plan: None,
-            actual: Some(Pence((pounds * 100.0) as i64)),
+            actual: Some(Pence(pence)),
             actual_ytd: None,
             forecast: None,
             recurrent: None,
@@ -338,7 +339,10 @@ fn the_finding_recomputes_from_the_log_and_rises_to_confirmed_and_ends() {
         panic!("{raised:?}");
     };
     assert_eq!(finding.severity, Severity::Amber);
-    assert_eq!(finding.evidence.joint.as_ref().unwrap().tier, Tier::Alert);
+    assert_eq!(
+        finding.evidence.joint.as_ref().unwrap().entry.tier,
+        Tier::Alert
+    );
     assert_eq!(recompute(&peers.nation, finding).as_ref(), Some(finding));
     assert!(
         peers.evaluate(harmed, "R05").is_empty(),

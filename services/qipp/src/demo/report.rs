@@ -399,7 +399,7 @@ fn overview(alerts: &[Alert]) {
     let open: Vec<&Alert> = open.collect();
     let chances = open.iter().filter_map(|a| {
         let joint = a.finding.as_ref()?.evidence.as_ref()?.joint.as_ref()?;
-        Some(joint.chance_false)
+        Some(joint.entry.as_ref()?.chance_false)
     });
     println!(
         "\nR05 open at the end of March 2013 ({}, of which about {:.1} are expected to be there by chance; savings and some markers are SIMULATED):",

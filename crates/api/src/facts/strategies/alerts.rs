@@ -253,39 +253,8 @@ fn quality_domain() -> impl Strategy<Value = QualityDomain> {
     select(QualityDomain::NAMES.map(|(domain, _)| domain).to_vec())
 }
 
-fn joint_evidence() -> impl Strategy<Value = JointEvidence> {
+fn watched() -> impl Strategy<Value = Watched> {
     (
-        slug(),
-        tier(),
-        any::<[u16; 4]>(),
-        quality_domain(),
-        period(),
-        any::<[u32; 2]>(),
-        cut(),
-    )
-        .prop_map(
-            |(peer_group, tier, numbers, domain, since, [assessed, listed], decided_at)| {
-                let [chance_false, savings_p, quality_p, expected_false] =
-                    numbers.map(|n| f64::from(n) / 7.0);
-                JointEvidence {
-                    peer_group,
-                    tier,
-                    chance_false,
-                    savings_p,
-                    quality_p,
-                    domain,
-                    since,
-                    assessed,
-                    listed,
-                    expected_false,
-                    decided_at,
-                }
-            },
-        )
-}
-
-pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
-    let watched = (
         org(),
         tier(),
         any::<[u16; 3]>(),
@@ -305,7 +274,23 @@ pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
                 since,
                 markers,
             }
-        });
+        })
+}
+
+fn joint_evidence() -> impl Strategy<Value = JointEvidence> {
+    (slug(), watched(), any::<[u32; 2]>(), any::<u16>(), cut()).prop_map(
+        |(peer_group, entry, [assessed, listed], expected_false, decided_at)| JointEvidence {
+            peer_group,
+            entry,
+            assessed,
+            listed,
+            expected_false: f64::from(expected_false) / 7.0,
+            decided_at,
+        },
+    )
+}
+
+pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
     let national = (marker(), any::<i16>()).prop_map(|(marker, jump)| NationalChange {
         marker,
         jump: f64::from(jump) / 3.0,
@@ -317,7 +302,7 @@ pub(super) fn assessment() -> impl Strategy<Value = Assessment> {
     (
         (slug(), period(), text(), cut()),
         any::<(u32, u16, u16, bool)>(),
-        vec(watched, 0..4),
+        vec(watched(), 0..4),
         vec(national, 0..3),
         vec(peers, 0..3),
     )

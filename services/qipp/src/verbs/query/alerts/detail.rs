@@ -206,18 +206,19 @@ fn point_cells(point: &MarkerPoint) -> Vec<String> {
 }
 
 fn joint_decision(page: &mut Page, joint: &JointEvidence) {
+    let entry = joint.entry.clone().unwrap_or_default();
     page.line(&format!(
         "  tier {}: one of {} on the list, out of {} organisations of kind {} that could be judged",
-        joint.tier, joint.listed, joint.assessed, joint.peer_group
+        entry.tier, joint.listed, joint.assessed, joint.peer_group
     ));
     page.line(&format!(
         "  of the list about {:.1} are expected to be there by chance; for this one the chance is {:.0}%",
         joint.expected_false,
-        100.0 * joint.chance_false
+        100.0 * entry.chance_false
     ));
     page.line(&format!(
         "  {} since about {}; p-values: savings {:.3}, quality {:.3}",
-        joint.domain, joint.since, joint.savings_p, joint.quality_p
+        entry.domain, entry.since, entry.savings_p, entry.quality_p
     ));
 }
 
