@@ -7,8 +7,11 @@
 //! * what rules share: [`mod@slip`] (does a marker slip?), [`mod@series`] (what it is judged on), [`mod@rising`] (are savings
 //!   rising?), [`mod@tally`] (how many markers, in how many domains?), [`mod@suppress`] (why is something left out?);
 //! * [`mod@surveillance`]: who is on the list that R05 reads, decided over all organisations of a kind at once;
+//! * [`mod@national`]: the national values that organisations are held against;
 //! * [`mod@rule_set`]: the built-in parameters and the fact that overrides them;
-//! * [`mod@transition`]: from the finding of a month to what happens to the alert.
+//! * [`mod@transition`]: from the finding of a month to what happens to the alert;
+//! * [`mod@again`]: everything that was decided, decided again from the log alone;
+//! * [`mod@backtest`]: the alerts that a rule set would have raised, month by month.
 //!
 //! Every finding is a question with its evidence: never a score, never a rank, and it claims no cause.
 //!
@@ -17,6 +20,9 @@
 //!
 //! *Architecture invariant*: missing is never zero. A month without a figure can neither slip, nor improve, nor save.
 
+pub mod again;
+pub mod backtest;
+pub mod national;
 pub mod r01;
 pub mod r02;
 pub mod r03;
@@ -38,7 +44,7 @@ mod wording;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use qipp_domain::alert::Finding;
+use qipp_domain::alert::{AlertFact, Finding};
 use qipp_domain::nation::Nation;
 use qipp_domain::reference::Reference;
 use qipp_domain::{Cut, KnownAt, OrgCode, Period};
@@ -217,6 +223,16 @@ pub fn evaluate(subject: &Subject<'_>) -> Vec<Evaluated> {
                 finding,
             })
         })
+        .collect()
+}
+
+/// What happens to the alerts of an organisation at a moment, given those that stand.
+#[must_use]
+pub fn changes(moment: &Moment, nation: &Nation, org: OrgCode) -> Vec<AlertFact> {
+    let subject = Subject::new(moment.context(nation), org);
+    evaluate(&subject)
+        .iter()
+        .flat_map(|found| transitions(nation.alerts(org), &KnownAt::Latest, found, &subject))
         .collect()
 }
 

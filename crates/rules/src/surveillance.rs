@@ -4,14 +4,17 @@
 //!
 //! * [`mod@table`]: figures by organisation, marker and month → transformed, and turned so that up is more savings or worse quality;
 //! * `faults.rs`: what of them cannot be trusted (a return that copies the month before, a denominator that jumps);
-//! * [`mod@review`]: the returns known at a moment as such a table, and the decision as a fact.
+//! * [`mod@review`]: the returns known at a moment as such a table, and the decision as a fact;
+//! * [`mod@decide`]: which month is to be decided, and is that news?
 //!
 //! Charts never raise an alert; this does (design §7). Nothing here says why anything moved.
 
+pub mod decide;
 mod faults;
 pub mod review;
 pub mod table;
 
+pub use decide::{Decided, decide};
 pub use qipp_spc::surveillance::{Assessment, Options, SurveillanceError};
 pub use review::{frontier, kinds, options, review};
 pub use table::{Adverse, Floors, Measure, Table};

@@ -33,7 +33,8 @@ use qipp_domain::tenure::{EPOCH_KEY, Tenure};
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Period, Slug};
 use qipp_eventlog::{NewRecord, Topic, partition_for};
 use qipp_projection::lane_of;
-use qipp_rules::{Moment, Subject, cause_id, evaluate, transitions};
+use qipp_rules::national::{self, Asked, Group, Month};
+use qipp_rules::{Moment, cause_id, changes, surveillance};
 use qipp_serving::{Deps, log_error, step, wait_error};
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
@@ -41,8 +42,6 @@ use tracing::Instrument as _;
 
 use crate::Config;
 use crate::background::Background;
-use crate::joint;
-use crate::national::{self, Asked, Group, Month};
 use crate::tenure::{Candidate, Order};
 
 /// Organisations evaluated in one piece of work: what a return that has just arrived may have to wait for.
@@ -563,8 +562,13 @@ impl Evaluator {
         let quorum = self.config.quorum;
         let decided = self
             .background
-            .run(move || joint::decide(&nation, &cut, today, kind, quorum))
-            .await?;
+            .run(move || surveillance::decide(&nation, &cut, today, kind, quorum))
+            .await?
+            .unwrap_or_else(|error| {
+                // No markers to judge by, or too many: nothing that another attempt would change.
+                tracing::debug!(%kind, code = error.code(), %error, "no joint decision");
+                None
+            });
         let mut go_on = false;
         if let Some(decided) = decided {
             let news = decided.news;
@@ -791,15 +795,11 @@ fn evaluated(
     today: Date,
 ) -> Vec<(OrgCode, AlertFact)> {
     let moment = Moment::at(nation, cut.clone(), today);
-    let mut facts = Vec::new();
-    for org in organisations {
-        let subject = Subject::new(moment.context(nation), *org);
-        for outcome in evaluate(&subject) {
-            let changes = transitions(nation.alerts(*org), &KnownAt::Latest, &outcome, &subject);
-            facts.extend(changes.into_iter().map(|fact| (*org, fact)));
-        }
-    }
-    facts
+    let of = |org: &OrgCode| {
+        let facts = changes(&moment, nation, *org).into_iter();
+        facts.map(|fact| (*org, fact)).collect::<Vec<_>>()
+    };
+    organisations.iter().flat_map(of).collect()
 }
 
 fn record(key: &str, cause_id: String, body: &Facts, writer_epoch: u64) -> NewRecord {

@@ -6,9 +6,7 @@
 mod act;
 mod background;
 mod evaluator;
-mod joint;
 mod list;
-mod national;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -49,7 +47,7 @@ impl Default for Config {
         Self {
             max_message_bytes: 256 << 10,
             watcher_patience: Duration::from_secs(60),
-            quorum: 0.8,
+            quorum: qipp_rules::national::QUORUM,
             settle: Duration::from_millis(100),
             rests: 10,
             superseded_patience: Duration::from_secs(5),

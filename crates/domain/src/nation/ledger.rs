@@ -87,6 +87,11 @@ impl Ledger {
             .filter_map(move |history| history.known(at))
     }
 
+    /// The histories of all schemes, by identifier.
+    pub fn all_schemes(&self) -> impl Iterator<Item = &History<Scheme>> {
+        self.schemes.values()
+    }
+
     /// How many schemes there ever were.
     #[must_use]
     pub fn scheme_count(&self) -> usize {

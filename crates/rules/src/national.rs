@@ -1,4 +1,4 @@
-//! National values: what one organisation's finding needs to know of all others, computed from the folded log. Pure.
+//! National values: what one organisation's finding needs to know of all others, computed from the folded log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,25 @@ use qipp_domain::reference::Reference;
 use qipp_domain::returns::{Body, ReturnContent};
 use qipp_domain::rollup::Peers;
 use qipp_domain::{Cut, Dataset, KnownAt, MarkerCode, OrgCode, Period, Slug};
-use qipp_rules::{Moment, slipping_nationally};
+
+use crate::{Moment, slipping_nationally};
+
+/// Share of the expected organisations that have to have returned a marker before its national value is published, unless it is set
+/// otherwise: 0 to 1.
+pub const QUORUM: f64 = 0.8;
 
 /// A marker over the organisations of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Group {
-    pub(crate) marker: MarkerCode,
-    pub(crate) kind: Slug,
+pub struct Group {
+    /// The marker.
+    pub marker: MarkerCode,
+    /// Organisations of this kind are each other's peers.
+    pub kind: Slug,
 }
 
 /// The markers of a return as wholes: parts have no national value, because no rule looks at them.
-pub(crate) fn markers(content: &ReturnContent) -> BTreeSet<MarkerCode> {
+#[must_use]
+pub fn markers(content: &ReturnContent) -> BTreeSet<MarkerCode> {
     match &content.body {
         Body::Savings(_) => BTreeSet::new(),
         Body::Quality(observations) => observations
@@ -32,7 +40,8 @@ pub(crate) fn markers(content: &ReturnContent) -> BTreeSet<MarkerCode> {
 
 /// The groups to look at, month by month. When a month moves, every later month that has a value is looked at again: who slips in it was
 /// judged against the earlier ones.
-pub(crate) fn with_later_months(
+#[must_use]
+pub fn with_later_months(
     touched: BTreeMap<Period, BTreeSet<Group>>,
     published: &Benchmarks,
 ) -> BTreeMap<Period, BTreeSet<Group>> {
@@ -58,7 +67,7 @@ pub(crate) fn with_later_months(
 /// The national values of a month in the making: summed up at once, and then the organisations are asked one after the other whether they
 /// slip, on an image of the nation that is held without a lock.
 #[derive(Debug)]
-pub(crate) struct Month {
+pub struct Month {
     nation: Nation,
     moment: Moment,
     period: Period,
@@ -71,7 +80,7 @@ pub(crate) struct Month {
 
 /// What came of asking some organisations.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// There are more to ask.
     More(Box<Month>),
     /// All were asked: the values that differ from those published, or that are new and have their quorum.
@@ -80,7 +89,8 @@ pub(crate) enum Asked {
 
 impl Month {
     /// Adds up the values of a month that are published or have their quorum.
-    pub(crate) fn begin(
+    #[must_use]
+    pub fn begin(
         nation: &Nation,
         cut: &Cut,
         today: Date,
@@ -136,12 +146,14 @@ impl Month {
     }
 
     /// What it is about.
-    pub(crate) fn asked_about(&self) -> (Period, BTreeSet<Group>) {
+    #[must_use]
+    pub fn asked_about(&self) -> (Period, BTreeSet<Group>) {
         (self.period, self.groups.clone())
     }
 
     /// Asks the next `count` organisations.
-    pub(crate) fn ask(mut self, count: usize) -> Asked {
+    #[must_use]
+    pub fn ask(mut self, count: usize) -> Asked {
         let context = self.moment.context(&self.nation);
         for _ in 0..count {
             let Some((org, kind)) = self.peers.pop() else {
