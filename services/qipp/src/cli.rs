@@ -91,6 +91,8 @@ enum Verb {
     Chart(verbs::chart::ChartArgs),
     /// Make up a nation with a known truth, as plain files and for the API, to score rules on. Needs no service.
     Simulate(verbs::simulate::SimulateArgs),
+    /// Score alerts on nations with a known truth: simulated ones, files of any simulator, or real figures with slips put in. Needs no service.
+    Score(Box<verbs::score::ScoreArgs>),
     /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
@@ -209,6 +211,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Act(args) => verbs::act::run(args).await,
         Verb::Chart(args) => verbs::chart::run(&args),
         Verb::Simulate(args) => verbs::simulate::run(&args),
+        Verb::Score(args) => verbs::score::run(&args),
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
         Verb::Backup(args) => verbs::backup::run(args).await,
         Verb::Log(args) => verbs::log::run(args).await,
