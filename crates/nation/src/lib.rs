@@ -27,6 +27,7 @@ mod quality;
 mod savings;
 pub mod scenario;
 mod schemes;
+pub mod score;
 mod story;
 
 use std::collections::BTreeMap;

@@ -33,5 +33,11 @@ pub fn assess(
     seed: u64,
 ) -> Result<Assessment, SurveillanceError> {
     let panel = table.panel(end);
-    qipp_spc::surveillance::assess(&panel, panel.months, options, seed)
+    let mut found = qipp_spc::surveillance::assess(&panel, panel.months, options, seed)?;
+    // Of a long table the panel holds the latest years only; months are told as the table counts them.
+    let skipped = end.min(table.months()) - panel.months;
+    for alert in found.alerts.iter_mut().chain(&mut found.watch) {
+        alert.since += skipped;
+    }
+    Ok(found)
 }

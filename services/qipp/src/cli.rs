@@ -93,6 +93,8 @@ enum Verb {
     Simulate(verbs::simulate::SimulateArgs),
     /// Which alerts would a rule set have raised? Played over the log as it was known month by month. Needs no service.
     Backtest(verbs::backtest::BacktestArgs),
+    /// Score alerts on nations with a known truth: simulated ones, files of any simulator, or real figures with slips put in. Needs no service.
+    Score(Box<verbs::score::ScoreArgs>),
     /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
@@ -212,6 +214,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Chart(args) => verbs::chart::run(&args),
         Verb::Simulate(args) => verbs::simulate::run(&args),
         Verb::Backtest(args) => Box::pin(verbs::backtest::run(args)).await,
+        Verb::Score(args) => verbs::score::run(&args),
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
         Verb::Backup(args) => verbs::backup::run(args).await,
         Verb::Log(args) => verbs::log::run(args).await,

@@ -164,14 +164,17 @@ impl Table {
         (organisation * self.measures.len() + measure) * self.months + month
     }
 
-    /// One measure of one organisation over all months: numerators and denominators.
-    pub(super) fn line(&self, organisation: usize, measure: usize) -> (&[f64], &[f64]) {
+    /// One measure of one organisation over all months: numerators and denominators; NaN is missing.
+    #[must_use]
+    pub fn line(&self, organisation: usize, measure: usize) -> (&[f64], &[f64]) {
         let at = (organisation * self.measures.len() + measure) * self.months;
         let range = at..at + self.months;
         (&self.numerators[range.clone()], &self.denominators[range])
     }
 
-    pub(super) fn savings_of(&self, organisation: usize) -> &[f64] {
+    /// What an organisation delivered over all months, pence; NaN is missing.
+    #[must_use]
+    pub fn savings_of(&self, organisation: usize) -> &[f64] {
         &self.savings[organisation * self.months..(organisation + 1) * self.months]
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod ready;
 pub(crate) mod rebuild;
 pub(crate) mod register;
 pub(crate) mod restore;
+pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod submit;

@@ -68,12 +68,22 @@ pub(crate) struct SimulateArgs {
     form: Form,
 }
 
+/// When effects begin.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum OnsetsArg {
+pub(crate) enum OnsetsArg {
     /// All in month 25.
     Fixed,
     /// Each in one of the months 25 to 36.
     Spread,
+}
+
+impl From<OnsetsArg> for Onsets {
+    fn from(onsets: OnsetsArg) -> Self {
+        match onsets {
+            OnsetsArg::Fixed => Self::Fixed,
+            OnsetsArg::Spread => Self::Spread,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,7 +96,7 @@ enum Form {
     Both,
 }
 
-fn parse_scenario(name: &str) -> Result<Scenario, String> {
+pub(crate) fn parse_scenario(name: &str) -> Result<Scenario, String> {
     Scenario::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Scenario::NAMES.iter().map(|(_, name)| *name).collect();
         format!("use one of {}", known.join(", "))
@@ -118,11 +128,7 @@ fn config(args: &SimulateArgs) -> Result<ScenarioConfig, Failure> {
     let config = ScenarioConfig {
         organisations: args.organisations,
         months: args.months,
-        onsets: match args.onsets {
-            None => standard.onsets,
-            Some(OnsetsArg::Fixed) => Onsets::Fixed,
-            Some(OnsetsArg::Spread) => Onsets::Spread,
-        },
+        onsets: args.onsets.map_or(standard.onsets, Onsets::from),
         ..standard
     };
     let problems: Vec<String> = config

@@ -1,0 +1,122 @@
+use super::*;
+use crate::scenario::{Scenario, ScenarioConfig, scenario};
+use crate::score::input::Truth;
+
+fn small(scenario_: Scenario, seed: u64) -> Input {
+    let config = ScenarioConfig {
+        organisations: 60,
+        months: 38,
+        ..ScenarioConfig::new(scenario_, seed)
+    };
+    Input::from(&scenario(&config))
+}
+
+fn plan() -> BenchPlan {
+    BenchPlan {
+        warm_up: 34,
+        every: 2,
+        ..BenchPlan::default()
+    }
+}
+
+#[test]
+fn a_small_nation_goes_through_and_the_same_seed_says_the_same() {
+    let input = small(Scenario::E, 3);
+    let mut months = Vec::new();
+    let first = judge(&input, &plan(), |month| months.push(month)).unwrap();
+    assert_eq!(months, [34, 36]);
+    assert_eq!(judge(&input, &plan(), |_| ()).unwrap(), first);
+    let alert = first.scores[&Voice::Layer(Tier::Alert)].metrics();
+    assert_eq!(alert.get("episodes"), Some(3.0));
+    assert!(
+        alert.get("matched").is_some_and(|matched| matched > 0.3),
+        "{alert:?}"
+    );
+    assert!(first.entries.iter().any(|(_, entries)| !entries.is_empty()));
+    assert!(
+        !first.scores.contains_key(&Voice::Layer(Tier::Confirmed)),
+        "months do not follow each other"
+    );
+    for entry in first.entries.iter().flat_map(|(_, entries)| entries) {
+        assert!(entry.domain < 5 && entry.since < 37 && entry.markers.iter().all(|at| *at < 20));
+    }
+}
+
+#[test]
+fn another_truth_changes_no_word_of_what_is_said() {
+    let input = small(Scenario::E, 4);
+    let with = judge(&input, &plan(), |_| ()).unwrap();
+    let without = Input {
+        truth: Truth::default(),
+        ..input
+    };
+    let without = judge(&without, &plan(), |_| ()).unwrap();
+    assert_eq!(with.entries, without.entries);
+    assert_ne!(with.scores, without.scores);
+}
+
+#[test]
+fn what_is_received_later_changes_nothing_of_what_was_said_before() {
+    let mut input = small(Scenario::Real, 5);
+    let plan = BenchPlan {
+        every: 1,
+        methods: Vec::new(),
+        ..plan()
+    };
+    let with = judge(&input, &plan, |_| ()).unwrap();
+    let last = input.returns.months - 1;
+    let returns = &mut input.returns;
+    for row in returns
+        .figures
+        .iter_mut()
+        .filter(|row| row.received >= last)
+    {
+        row.numerator = 0.0;
+    }
+    for row in returns
+        .savings
+        .iter_mut()
+        .filter(|row| row.received >= last)
+    {
+        row.actual_pence *= 100.0;
+    }
+    let changed = judge(&input, &plan, |_| ()).unwrap();
+    let before = with.entries.len() - 1;
+    assert_eq!(with.entries[..before], changed.entries[..before]);
+}
+
+#[test]
+fn standard_errors_of_means_over_equal_nations_are_those_of_the_mean() {
+    let score = |alerts: usize| {
+        let truth = Truth::default();
+        let mut scorer = Scorer::new(&truth, 10, 30);
+        let alerts = (0..alerts).map(|org| (org, Vec::new())).collect();
+        scorer.month(
+            24,
+            &Said {
+                alerts,
+                ..Said::default()
+            },
+        );
+        scorer.finish()
+    };
+    let scores = [score(1), score(2), score(6)];
+    let errors = errors(&scores.iter().collect::<Vec<_>>());
+    // 1, 2 and 6: variance 7, so √(7/3).
+    let found = errors.get("false_a_month").unwrap();
+    assert!((found - (7.0_f64 / 3.0).sqrt()).abs() < 1e-12, "{found}");
+    assert_eq!(errors.get("months"), None);
+    let of_one = super::errors(&[&scores[0]]);
+    assert!(
+        of_one.values.iter().all(Option::is_none),
+        "one nation has no spread"
+    );
+}
+
+#[test]
+fn metrics_are_told_by_name() {
+    let told = serde_json::to_value(Score::default().metrics()).unwrap();
+    assert_eq!(told["months"], 0.0);
+    assert!(told["fdr"].is_null());
+    assert_eq!(told.as_object().unwrap().len(), METRICS.len());
+}
