@@ -91,6 +91,8 @@ enum Verb {
     Chart(verbs::chart::ChartArgs),
     /// Make up a nation with a known truth, as plain files and for the API, to score rules on. Needs no service.
     Simulate(verbs::simulate::SimulateArgs),
+    /// Which alerts would a rule set have raised? Played over the log as it was known month by month. Needs no service.
+    Backtest(verbs::backtest::BacktestArgs),
     /// Check a log that no service has open: continuity, digest against a fresh fold, roll-ups against their parts, alerts recomputed.
     Verify(verbs::verify::VerifyArgs),
     /// Write the whole log to a file, while the service runs.
@@ -209,6 +211,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Act(args) => verbs::act::run(args).await,
         Verb::Chart(args) => verbs::chart::run(&args),
         Verb::Simulate(args) => verbs::simulate::run(&args),
+        Verb::Backtest(args) => Box::pin(verbs::backtest::run(args)).await,
         Verb::Verify(args) => Box::pin(verbs::verify::run(args)).await,
         Verb::Backup(args) => verbs::backup::run(args).await,
         Verb::Log(args) => verbs::log::run(args).await,

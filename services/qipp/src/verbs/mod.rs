@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod act;
+pub(crate) mod backtest;
 pub(crate) mod backup;
 pub(crate) mod chart;
 pub(crate) mod keys;

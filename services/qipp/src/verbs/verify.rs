@@ -108,7 +108,7 @@ pub(crate) async fn run(args: VerifyArgs) -> Outcome {
     quietly(outcome.map(|()| code))
 }
 
-fn on_kafka(text: &str) -> Result<Place, String> {
+pub(super) fn on_kafka(text: &str) -> Result<Place, String> {
     match text.parse()? {
         place @ Place::Kafka(_) => Ok(place),
         Place::Folder(_) | Place::House(_) => Err(
@@ -149,7 +149,7 @@ async fn checks(
 
 /// Where the log ends, with everything in it that what stands below rests on: alerts on national values, and both on returns. Of a log that
 /// goes on, the partitions do not answer at the same moment.
-async fn end(log: &dyn EventLog) -> Result<Cut, LogError> {
+pub(super) async fn end(log: &dyn EventLog) -> Result<Cut, LogError> {
     let mut end = Cut::new();
     let in_turn: [&[Topic]; 3] = [
         &[Topic::Alerts],
