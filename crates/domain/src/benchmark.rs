@@ -56,6 +56,11 @@ impl Benchmarks {
             .filter_map(move |key| self.known(*key, at))
     }
 
+    /// Every value ever published with its stamp, by key and in the order of the log.
+    pub fn published(&self) -> impl Iterator<Item = &(Stamp, NationalValue)> {
+        self.by_key.values().flatten()
+    }
+
     /// Number of values published.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -131,6 +131,35 @@ impl Partial {
         self.sources.extend(other.sources);
     }
 
+    /// The sum of a marker as a whole over the organisations of a kind for a month, as it was known at a moment: what
+    /// [`Peers::national_value`] was then, read from the ledgers.
+    #[must_use]
+    pub fn over_kind(
+        nation: &Nation,
+        reference: &Reference,
+        at: &KnownAt,
+        kind: Slug,
+        marker: MarkerCode,
+        period: Period,
+    ) -> Self {
+        let key = SeriesKey::whole(marker);
+        let mut total = Self::default();
+        for (org, ledger) in nation.ledgers() {
+            if reference
+                .organisation(org)
+                .is_none_or(|held| held.kind != kind)
+            {
+                continue;
+            }
+            if let Some((observation, _)) = ledger.observation(key, period, at) {
+                let definition = reference.marker(marker, observation.definition_version);
+                let roll_up = definition.map_or(RollUp::None, |held| held.roll_up);
+                total.merge(Self::of(&observation, roll_up));
+            }
+        }
+        total
+    }
+
     fn of_sum(sum: &CellSum, simulated: bool, adds: bool) -> Self {
         Self {
             measured: sum.measured().filter(|_| adds),

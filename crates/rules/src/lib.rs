@@ -10,6 +10,7 @@
 //! * [`mod@national`]: the national values that organisations are held against;
 //! * [`mod@rule_set`]: the built-in parameters and the fact that overrides them;
 //! * [`mod@transition`]: from the finding of a month to what happens to the alert;
+//! * [`mod@again`]: everything that was decided, decided again from the log alone;
 //! * [`mod@backtest`]: the alerts that a rule set would have raised, month by month.
 //!
 //! Every finding is a question with its evidence: never a score, never a rank, and it claims no cause.
@@ -19,6 +20,7 @@
 //!
 //! *Architecture invariant*: missing is never zero. A month without a figure can neither slip, nor improve, nor save.
 
+pub mod again;
 pub mod backtest;
 pub mod national;
 pub mod r01;

@@ -5,7 +5,7 @@
 //! | continuity | every record of the log with what a log promises |
 //! | digest, parked | the projection store, opened as the service does it, with a fresh fold of the log |
 //! | roll-ups | every cell with a direct sum over the returns, and the groups with the nation |
-//! | alerts | every recorded finding with the one that the rules compute again |
+//! | alerts | what happened to alerts, national values and joint decisions with what the rules decide again |
 //! | published | published waiting-time roll-ups with ours |
 //!
 //! One file a check, in `verify/`; here is what they share and what is printed. The log is only read. The projection store is a cache and
@@ -26,11 +26,13 @@ use clap::Args;
 use qipp_domain::Slug;
 use qipp_domain::nation::Nation;
 use qipp_eventlog::{Cut, EmbeddedConfig, EmbeddedLog, EventLog, LogError, Topic};
+use qipp_projection::{domain_cut, fold_to};
 use serde_json::json;
 
 use crate::config::{LogFormat, Overrides, ServeConfig};
 use crate::exit::{self, DIFFERENT, Failure, NOT_FOUND, Outcome, UNAVAILABLE};
 use crate::output::{line, plain, quietly};
+use crate::serve::decode;
 use crate::verbs::log::place::{OnKafka, Place, failure, source};
 use crate::verbs::serve::start_tracing;
 
@@ -43,6 +45,7 @@ Stop the service first: a log in a folder is open only once. A log on Kafka is c
 
 Examples:
   qipp verify --data-dir qipp-data
+  qipp verify --alerts
   qipp verify --log kafka://k1:9092,k2:9092,k3:9092
   qipp verify --published rtt_published_rollups_2009-12_2010-05.csv.gz --tree sha_2010
   qipp verify --json | jq -r 'select(.equal | not)'";
@@ -61,6 +64,9 @@ pub(crate) struct VerifyArgs {
     /// QIPP_SERVE__KAFKA__PROPERTIES is read too.
     #[arg(long, value_name = "FILE", requires = "log")]
     config: Option<PathBuf>,
+    /// Only compute again what was decided: alerts (also that the cleared and the withdrawn no longer hold), national values, joint decisions.
+    #[arg(long, conflicts_with = "published")]
+    alerts: bool,
     /// Compare with published waiting-time roll-ups too: a CSV, plain or gzipped, in the layout of `qipp query rollup --rtt-csv`.
     #[arg(long, value_name = "FILE", requires = "tree")]
     published: Option<PathBuf>,
@@ -79,6 +85,7 @@ pub(crate) async fn run(args: VerifyArgs) -> Outcome {
         _ => None,
     };
     let mut report = Report {
+        alerts_only: args.alerts,
         json: args.json,
         differs: false,
     };
@@ -125,6 +132,15 @@ async fn checks(
     published: Option<(published::Published, Slug)>,
 ) -> Result<(), Failure> {
     let head = end(&**log).await.map_err(|error| failure(&error))?;
+    if report.alerts_only {
+        stage("folding the log anew");
+        let (nation, parked) = fold_to(&**log, decode, &domain_cut(&head)).await?;
+        if !parked.is_empty() {
+            report.print(&digest::parked_keys(&parked))?;
+        }
+        stage("computing everything that was decided again");
+        return report.print(&recomputed::check(&Arc::new(nation)).await?);
+    }
     stage("reading every record of the log");
     report.print(&continuity::check(&**log, &head).await?)?;
     stage(match store {
@@ -138,8 +154,8 @@ async fn checks(
     let nation = Arc::new(nation);
     stage("adding up the returns directly, and comparing with the roll-ups");
     report.print(&on(&nation, roll_ups::check).await?)?;
-    stage("computing every recorded finding again");
-    report.print(&recomputed::check(&**log, &head, &nation).await?)?;
+    stage("computing everything that was decided again");
+    report.print(&recomputed::check(&nation).await?)?;
     if let Some((published, tree)) = published {
         stage("comparing with the published roll-ups");
         report.print(&on(&nation, move |nation| published.check(nation, tree)).await??)?;
@@ -278,6 +294,7 @@ impl Check {
 
 /// Prints checks as they are done.
 struct Report {
+    alerts_only: bool,
     json: bool,
     differs: bool,
 }

@@ -166,7 +166,7 @@ fn places(parked: &[Parked]) -> Vec<(&str, u32, u64)> {
     places
 }
 
-fn parked_keys(parked: &[Parked]) -> Check {
+pub(super) fn parked_keys(parked: &[Parked]) -> Check {
     let mut check = Check::new("parked");
     check.checked = parked.len() as u64;
     check.summary = format!("{} keys whose facts could not be digested", parked.len());
