@@ -5,6 +5,8 @@
     reason = "a fixture that does not hold is a failed test"
 )]
 
+mod again;
+mod backtest;
 mod fixture;
 mod nation;
 mod r01;

@@ -25,18 +25,42 @@ const MONTHS: i32 = 39;
 const SLIPPING: usize = 7;
 
 fn codes() -> Vec<OrgCode> {
-    (0..ORGANISATIONS)
-        .map(|i| org(&format!("R{i:02}")))
-        .collect()
+    Size::SMALL.codes()
 }
 
-/// Ten markers, two in each of the five quality domains.
-fn definitions() -> Vec<MarkerDefinition> {
+/// How much of a nation, and when it was received.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) organisations: usize,
+    pub(crate) months: i32,
+    /// In each of the five quality domains.
+    pub(crate) markers: usize,
+    /// Unix time, milliseconds.
+    pub(crate) received: i64,
+}
+
+impl Size {
+    pub(crate) const SMALL: Self = Self {
+        organisations: ORGANISATIONS,
+        months: MONTHS,
+        markers: 2,
+        received: 0,
+    };
+
+    fn codes(self) -> Vec<OrgCode> {
+        let all = 0..self.organisations;
+        all.map(|i| org(&format!("R{i:02}"))).collect()
+    }
+}
+
+/// Markers, so many in each of the five quality domains.
+fn definitions(each: usize) -> Vec<MarkerDefinition> {
     let domains = QualityDomain::NAMES
         .iter()
         .filter(|(domain, _)| domain.is_quality());
-    let pair = domains.flat_map(|(domain, name)| [("A", *domain, *name), ("B", *domain, *name)]);
-    pair.map(|(letter, domain, name)| {
+    let letters = || ["A", "B", "C", "D", "E", "F"].into_iter().take(each);
+    let all = domains.flat_map(|(domain, name)| letters().map(|at| (at, *domain, *name)));
+    all.map(|(letter, domain, name)| {
         let code = format!("{}_{letter}", name.to_uppercase());
         watched(
             &code,
@@ -53,6 +77,10 @@ fn definitions() -> Vec<MarkerDefinition> {
 /// A nation in which savings rise everywhere (a twelfth more than last year) and quality is noise of 0.15 on the logit with
 /// autocorrelation 0.3, apart from the one that slips.
 fn nation() -> (Nation, Cut) {
+    made(Size::SMALL)
+}
+
+pub(crate) fn made(size: Size) -> (Nation, Cut) {
     let mut rng = ChaCha8Rng::seed_from_u64(2012);
     let normal = Normal::new(0.0, 0.15 * (1.0_f64 - 0.09).sqrt()).unwrap();
     let mut state: BTreeMap<(usize, usize), f64> = BTreeMap::new();
@@ -63,21 +91,22 @@ fn nation() -> (Nation, Cut) {
             Stamp {
                 lane,
                 offset,
-                time_ms: 0,
+                time_ms: size.received,
             },
             "test",
             facts,
         );
         cut.advance_past(lane, offset);
     };
-    let definitions = definitions();
-    let mut reference: Vec<ReferenceFact> = codes()
+    let definitions = definitions(size.markers);
+    let mut reference: Vec<ReferenceFact> = size
+        .codes()
         .iter()
         .map(|code| organisation(code.as_str()))
         .collect();
     reference.extend(definitions.iter().cloned().map(ReferenceFact::Marker));
     append(&mut nation, 1, Facts::Reference(reference));
-    for code in codes() {
+    for code in size.codes() {
         let scheme = Scheme {
             org: code,
             ..scheme("LOCAL")
@@ -91,15 +120,15 @@ fn nation() -> (Nation, Cut) {
             }]),
         );
     }
-    for index in 0..MONTHS {
+    for index in 0..size.months {
         let period = month("2010-01").plus(index).unwrap();
         let mut sums = vec![(0.0, 0.0); definitions.len()];
-        for (i, code) in codes().into_iter().enumerate() {
+        for (i, code) in size.codes().into_iter().enumerate() {
             let mut observations = Vec::new();
             for (m, definition) in definitions.iter().enumerate() {
                 let held = state.entry((i, m)).or_insert(0.0);
                 *held = 0.3 * *held + normal.sample(&mut rng);
-                let slips = i == SLIPPING && m % 2 == 0 && m < 8 && index >= MONTHS - 3;
+                let slips = i == SLIPPING && m % 2 == 0 && m < 8 && index >= size.months - 3;
                 let odds = (0.1_f64 / 0.9) * (*held + if slips { 0.45 } else { 0.0 }).exp();
                 let cases = (5_000.0 * odds / (1.0 + odds)).round();
                 sums[m] = (sums[m].0 + cases, sums[m].1 + 5_000.0);
@@ -217,7 +246,7 @@ fn organisations_slipping_on_a_value_can_be_counted_before_it_is_published() {
     let moment = Moment::at(&nation, cut, "2013-05-01".parse().unwrap());
     let context = moment.context(&nation);
     let last = month("2010-01").plus(MONTHS - 1).unwrap();
-    let definition = &definitions()[0];
+    let definition = &definitions(2)[0];
     let count = |instead: &NationalValue| {
         let tried = [(definition.marker, instead.clone())].into();
         let slips = |code: &OrgCode| {
