@@ -4,8 +4,10 @@
 //!
 //! * a proportion on the log odds, a rate on the log, both with a half added so that 0 has a place ([`Scale`]);
 //! * a value without denominator on the log where its baseline stays well above 0, and as it is otherwise;
-//! * savings as `asinh(x / u)`, `u` being the median amount of the organisation's first 24 months: close to a share of `u` for amounts
-//!   that vary little and to the log for those that vary much, and it has a place for nothing saved and for reversals.
+//! * savings as `asinh(3 x / u) + ln(u / 6)`, `u` being the median amount of the organisation's first 24 months: the log of what is usual
+//!   for it or more, with a place for nothing saved and for reversals. The second part puts each organisation's size back. Without it
+//!   all would have one level by construction, the core would take that level for known, and an organisation whose baseline was low by
+//!   chance would seem to save more ever after (false alerts doubled).
 //!
 //! Then everything is turned so that up is more savings or worse quality. What all organisations have in common in a month (season,
 //! trend, a national change) is taken off by the numeric core, as a robust location over the organisations.
@@ -196,7 +198,7 @@ impl Table {
             let savings = self.savings_of(organisation);
             let unit = unit_of(&savings[found.starts[organisation]..end]);
             for month in (first..end).filter(|month| !held(*month)) {
-                lines[month - first] = finite((savings[month] / unit).asinh());
+                lines[month - first] = finite(savings_number(savings[month], unit));
             }
             for (measure, form) in forms.iter().enumerate() {
                 let (numerators, denominators) = self.line(organisation, measure);
@@ -316,6 +318,11 @@ impl Form {
     }
 }
 
+/// Savings on their scale; see the top.
+fn savings_number(pence: f64, unit: f64) -> f64 {
+    (3.0 * pence / unit).asinh() + (unit / 6.0).ln()
+}
+
 /// What an organisation's savings are counted in: the median amount of its first 24 known months; 1 where that is nothing.
 fn unit_of(savings: &[f64]) -> f64 {
     let known = savings.iter().filter(|pence| pence.is_finite());
@@ -382,10 +389,25 @@ mod tests {
     }
 
     #[test]
-    fn savings_count_in_the_organisations_own_unit() {
-        let panel = ordinary(30).panel(30);
-        assert_eq!(value(&panel, 0, 0, 5), value(&panel, 1, 0, 5));
-        assert!((value(&panel, 0, 0, 5) - 1.0_f64.asinh()).abs() < 1e-12);
+    fn savings_are_near_their_log_and_keep_the_organisations_size() {
+        let mut table = ordinary(30);
+        table.set_savings(0, 6, 200_000.0);
+        table.set_savings(0, 7, 0.0);
+        table.set_savings(0, 8, -50_000.0);
+        let panel = table.panel(30);
+        let of = |unit, month| value(&panel, unit, 0, month);
+        for (number, pence) in [
+            (of(0, 5), 100_000.0_f64),
+            (of(1, 5), 200_000.0),
+            (of(0, 6), 200_000.0),
+        ] {
+            assert!(
+                (number - pence.ln()).abs() < 0.03,
+                "{number} {}",
+                pence.ln()
+            );
+        }
+        assert!(of(0, 8) < of(0, 7) && of(0, 7) < of(0, 5) - 1.5);
     }
 
     #[test]
