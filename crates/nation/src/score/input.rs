@@ -104,7 +104,7 @@ impl Truth {
     /// In order.
     #[must_use]
     pub fn new(mut episodes: Vec<Episode>) -> Self {
-        episodes.sort_by(|a, b| (a.org, a.from, a.kind).cmp(&(b.org, b.from, b.kind)));
+        episodes.sort_by_key(|held| (held.org, held.from, held.kind));
         Self { episodes }
     }
 }

@@ -133,10 +133,10 @@ pub fn nation(figures: &AeFigures, planted: Planted, seed: u64) -> Input {
             markers: slips.map(|_| hit).into_iter().collect(),
         }));
         for (month, department) in months {
-            for marker in 0..2 {
+            for (marker, of_marker) in deviations.iter().enumerate() {
                 let (numerator, denominator) = department.parts(marker);
                 let size = slips.filter(|_| marker == hit).unwrap_or(0.0);
-                let shift = size * deviations[marker][org] * ramp(ONSET, None, *month);
+                let shift = size * of_marker[org] * ramp(ONSET, None, *month);
                 rows.push(Figure {
                     org,
                     marker,
