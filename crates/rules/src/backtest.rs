@@ -303,7 +303,7 @@ impl Play {
 
     fn joint_decisions(&mut self, today: Date) {
         let kinds = {
-            let moment = Moment::at(&self.nation, self.cut.clone(), today);
+            let moment = Moment::of_all(&self.nation, self.cut.clone(), today);
             surveillance::kinds(&moment.context(&self.nation))
         };
         for kind in kinds {
@@ -320,7 +320,7 @@ impl Play {
     }
 
     fn organisations(&mut self, today: Date) {
-        let moment = Moment::at(&self.nation, self.cut.clone(), today);
+        let moment = Moment::of_all(&self.nation, self.cut.clone(), today);
         let reference = self.nation.reference(&KnownAt::Latest);
         let mut orgs: BTreeSet<OrgCode> = self.nation.ledgers().map(|(org, _)| org).collect();
         orgs.extend(reference.obligations().map(|owed| owed.org));

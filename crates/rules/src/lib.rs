@@ -92,7 +92,17 @@ impl Moment {
     /// The moment at which everything below `cut` was known and `as_of` counted as today, under the rules known at the cut.
     #[must_use]
     pub fn at(nation: &Nation, cut: Cut, as_of: Date) -> Self {
-        let known_at = KnownAt::Cut(cut.clone());
+        Self::of(nation, KnownAt::Cut(cut.clone()), cut, as_of)
+    }
+
+    /// The moment of a nation that holds nothing but what is below `cut`: the same as [`Moment::at`], and nothing has to be asked whether
+    /// it was known.
+    #[must_use]
+    pub fn of_all(nation: &Nation, cut: Cut, as_of: Date) -> Self {
+        Self::of(nation, KnownAt::Latest, cut, as_of)
+    }
+
+    fn of(nation: &Nation, known_at: KnownAt, cut: Cut, as_of: Date) -> Self {
         let reference = nation.reference(&known_at);
         let rules = RuleSetInForce::of(&reference);
         Self {

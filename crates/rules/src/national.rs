@@ -98,7 +98,7 @@ impl Month {
         groups: BTreeSet<Group>,
         quorum: f64,
     ) -> Self {
-        let moment = Moment::at(nation, cut.clone(), today);
+        let moment = Moment::of_all(nation, cut.clone(), today);
         let reference = nation.reference(&KnownAt::Latest);
         let mut all_peers: BTreeMap<Slug, Peers> = BTreeMap::new();
         let mut values: BTreeMap<Slug, BTreeMap<MarkerCode, NationalValue>> = BTreeMap::new();

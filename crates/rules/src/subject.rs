@@ -159,14 +159,25 @@ fn all_series(
         return all;
     };
     let mut reader = Reader::new(context, kind);
+    // Returns mostly speak of the same markers in the same order, so that each is found where it was the last time.
+    let mut series: Vec<Series> = Vec::new();
     for (period, revision) in quality_returns(context, ledger) {
-        for (marker, point) in reader.points(period, revision, None) {
-            let empty = || Series {
-                marker,
-                points: Vec::new(),
+        for (at, (marker, point)) in reader.points(period, revision, None).enumerate() {
+            let here = series.get(at).is_some_and(|held| held.marker == marker);
+            let at = match here {
+                true => at,
+                false => series
+                    .iter()
+                    .position(|held| held.marker == marker)
+                    .unwrap_or_else(|| {
+                        let points = Vec::new();
+                        series.push(Series { marker, points });
+                        series.len() - 1
+                    }),
             };
-            all.entry(marker).or_insert_with(empty).points.push(point);
+            series[at].points.push(point);
         }
     }
+    all.extend(series.into_iter().map(|series| (series.marker, series)));
     all
 }

@@ -794,7 +794,7 @@ fn evaluated(
     organisations: &[OrgCode],
     today: Date,
 ) -> Vec<(OrgCode, AlertFact)> {
-    let moment = Moment::at(nation, cut.clone(), today);
+    let moment = Moment::of_all(nation, cut.clone(), today);
     let of = |org: &OrgCode| {
         let facts = changes(&moment, nation, *org).into_iter();
         facts.map(|fact| (*org, fact)).collect::<Vec<_>>()

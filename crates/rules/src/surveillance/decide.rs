@@ -39,7 +39,7 @@ pub fn decide(
     kind: Slug,
     quorum: f64,
 ) -> Result<Option<Decided>, SurveillanceError> {
-    let moment = Moment::at(nation, cut.clone(), today);
+    let moment = Moment::of_all(nation, cut.clone(), today);
     if !moment.rules().is_enabled(r05::RULE.id) {
         return Ok(None);
     }

@@ -182,20 +182,27 @@ impl Read {
             .map(|(at, held)| (held.marker, (at, held.version)))
             .collect();
         let mut reader = Reader::new(context, self.kind);
+        // Returns mostly speak of the same markers in the same order: by place, the marker that was there and what it is to the table.
+        let mut places: Vec<(MarkerCode, Option<(usize, u32)>)> = Vec::new();
         for (organisation, (_, ledger)) in peers.iter().enumerate() {
             for (period, revision) in quality_returns(context, ledger) {
                 let Some(month) = self.month(period).filter(|_| period <= until) else {
                     continue;
                 };
-                for (marker, point) in reader.points(period, revision, None) {
-                    let Some((at, version)) = index.get(&marker) else {
+                let points = reader.points(period, revision, None).enumerate();
+                for (place, (marker, point)) in points {
+                    if places.get(place).is_none_or(|(held, _)| *held != marker) {
+                        places.truncate(place);
+                        places.push((marker, index.get(&marker).copied()));
+                    }
+                    let Some((at, version)) = places[place].1 else {
                         continue;
                     };
-                    if point.version == *version && point.national.is_some() {
+                    if point.version == version && point.national.is_some() {
                         let denominator = point.own.denominator.map(|held| held.to_f64());
                         let numerator = point.own.numerator.to_f64();
                         self.table
-                            .set_figure(organisation, *at, month, numerator, denominator);
+                            .set_figure(organisation, at, month, numerator, denominator);
                         self.simulated |= point.simulated;
                     }
                 }
