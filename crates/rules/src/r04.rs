@@ -106,7 +106,7 @@ fn holds(subject: &Subject<'_>, leading: &[Sighting], period: Period) -> bool {
         return false;
     }
     let look = subject.savings.look(rules, period);
-    let (Some(all), Some(pay)) = (look.last_three, look.pay) else {
+    let (Some(all), Some(pay)) = (look.last_three, subject.savings.pay(period)) else {
         return false;
     };
     all.0 > 0 && pay.0 as f64 > rules.value(&PAY_SHARE) * all.0 as f64

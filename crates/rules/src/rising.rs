@@ -72,8 +72,6 @@ pub struct Look {
     pub last_year: Option<Pence>,
     /// Planned for the last three months.
     pub planned: Pence,
-    /// Of the last three months, what pay schemes delivered.
-    pub pay: Option<Pence>,
     /// Full-year effect of the schemes that are live.
     pub in_force: Pence,
     /// The same three months ago.
@@ -88,7 +86,6 @@ pub struct Look {
 #[derive(Clone, Copy, Debug)]
 struct Month {
     delivered: Option<Pence>,
-    pay: Option<Pence>,
     simulated: bool,
 }
 
@@ -124,12 +121,8 @@ impl<'a> Savings<'a> {
 
     fn month(&self, ledger: &Ledger, period: Period) -> Month {
         let counted = |id: SchemeId| self.is_local(id);
-        let pay = |id: SchemeId| {
-            self.is_local(id) && self.schemes.get(&id).is_some_and(|scheme| scheme.pay)
-        };
         Month {
             delivered: delivered_in_month(ledger, period, self.at, counted),
-            pay: delivered_in_month(ledger, period, self.at, pay),
             simulated: lines(ledger, period, self.at)
                 .iter()
                 .any(|line| line.simulated),
@@ -164,7 +157,6 @@ impl<'a> Savings<'a> {
             last_three: self.sum(period, |month| month.delivered),
             last_year: year_ago.and_then(|then| self.sum(then, |month| month.delivered)),
             planned: self.planned(period),
-            pay: self.sum(period, |month| month.pay),
             in_force: self.in_force(period),
             in_force_before: period
                 .plus(-SUM)
@@ -197,6 +189,17 @@ impl<'a> Savings<'a> {
         from.to(until)
             .map(|period| self.months.get(&period).and_then(&amount))
             .sum()
+    }
+
+    /// Of the three months up to `until`, what pay schemes delivered; `None` when one of them has no figure.
+    #[must_use]
+    pub fn pay(&self, until: Period) -> Option<Pence> {
+        let ledger = self.ledger?;
+        let of_pay = |id: SchemeId| {
+            self.is_local(id) && self.schemes.get(&id).is_some_and(|scheme| scheme.pay)
+        };
+        let of_month = |period| delivered_in_month(ledger, period, self.at, of_pay);
+        until.plus(1 - SUM)?.to(until).map(of_month).sum()
     }
 
     fn planned(&self, until: Period) -> Pence {
@@ -238,7 +241,7 @@ impl<'a> Savings<'a> {
             last_three_months: look.last_three,
             same_months_last_year: look.last_year,
             planned_three_months: Some(look.planned),
-            pay_three_months: look.pay,
+            pay_three_months: self.pay(period),
             in_force: look.in_force,
             in_force_three_months_ago: look.in_force_before,
             basis: look.basis.name().to_owned(),
