@@ -152,17 +152,14 @@ fn words(
 ) -> (String, String) {
     let domain = entry.domain.name();
     let names: Vec<String> = markers.iter().map(|held| held.marker.to_string()).collect();
-    let which = if names.is_empty() {
-        format!("markers of {domain} taken together have")
-    } else {
-        format!(
-            "{} ({domain}) {}",
-            wording::list(&names),
-            if names.len() == 1 { "has" } else { "have" }
-        )
+    let which = match names.len() {
+        0 => format!("markers of {domain}, taken together, have"),
+        1 => format!("{} has", names[0]),
+        _ => format!("{} have", wording::list(&names)),
     };
     let seen = format!(
-        "Savings have been higher than the organisation's own baseline and {which} been worse, beyond peers, since about {}",
+        "Savings have been higher than the organisation's own baseline and {which} been worse, beyond peers; {domain} stands out most, \
+         since about {}",
         entry.since
     );
     let list = match entry.tier {
@@ -170,7 +167,7 @@ fn words(
         Tier::Alert | Tier::Confirmed => "list of alerts",
     };
     let odds = format!(
-        "Of the {} organisations on the {list} of {period}, about {:.1} are expected to be there by chance",
+        "Entries on the {list} of {period}: {}, of which about {:.1} are expected to be there by chance",
         joint.listed, joint.expected_false
     );
     let summary = format!("{seen}: a pattern worth a conversation. {odds}.");
