@@ -119,6 +119,12 @@ async fn harm_that_was_simulated_is_listed_asked_and_recomputed() {
     let chance = decided["expectedFalse"].as_f64().unwrap();
     assert!((expected["expected"].as_f64().unwrap() - chance).abs() < 1e-9);
 
+    let earlier = ["query", "--known-at", "2020-01-01T00:00:00Z", "lists"];
+    assert!(
+        served.json(&earlier).await[0]["assessments"].is_null(),
+        "nothing was known then"
+    );
+
     assert_eq!(served.terminate().await, Some(0));
     let verified = command(&data)
         .args(["verify", "--json"])

@@ -55,7 +55,7 @@ async fn whoever_passes_the_cut_of_the_receipt_reads_what_was_just_written() {
 }
 
 /// Every read that has a moment of knowledge, about things that are going to change.
-const READS: [(&str, &str); 11] = [
+const READS: [(&str, &str); 10] = [
     (
         "qipp.projections.v1.ProjectionsService/GetSeries",
         r#"{"orgCode": "RA1", "marker": "AE_4H"}"#,
@@ -85,7 +85,6 @@ const READS: [(&str, &str); 11] = [
         "qipp.alerts.v1.AlertsService/ListBenchmarks",
         r#"{"marker": "AE_4H"}"#,
     ),
-    ("qipp.alerts.v1.AlertsService/ListAssessments", "{}"),
     (
         "qipp.registry.v1.RegistryService/GetOrganisation",
         r#"{"orgCode": "RA1"}"#,
