@@ -6,7 +6,7 @@
 //! * *Making Data Count*: the icon of the latest month of an XmR chart over all months known, under the profile
 //!   `mdc_excel_2024` with runs of 7, of the figures as people read them (percentages, rates, pence). Savings with an icon of
 //!   improvement, and markers with one of concern. Strength: how many markers.
-//! * *Plain CUSUM*: k = 0.5, h = 5, upwards. On the link scale ([`mod@link`]), less the median over the organisations of the
+//! * *Plain CUSUM*: k = 0.5, h = 5, upwards. On the link scale (`methods/link.rs`), less the median over the organisations of the
 //!   month, in standard deviations of the organisation's own first 24 months. Strength: the lower of the two sums, savings
 //!   and the highest marker.
 //! * *Two of three*: on the same numbers, two of the latest three months at 2 standard deviations or more. Strength: the

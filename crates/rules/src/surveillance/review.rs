@@ -7,7 +7,7 @@
 //! * *restated figures*: the figures are those known at the moment; the month is assessed again when they change;
 //! * *redefinitions* (R98): only figures of the version in force in the month assessed are used. The series begins anew there;
 //! * *mergers and splits*: the organisation begins anew in the month of the succession, and nothing is said of it for six months;
-//! * *short histories*, *small denominators*, *copies*: see [`super::table`] and [`super::faults`];
+//! * *short histories*, *small denominators*, *copies*: see [`super::table`] and `faults.rs`;
 //! * *national shocks*: what moves for all is taken off, and listed once, as a national change.
 
 use std::collections::BTreeMap;
