@@ -46,7 +46,7 @@ fn judge(code: RDKafkaErrorCode, reason: &str) -> (Worth, &'static str) {
             (Worth::Refusal, CERTIFICATES)
         }
         // A broker that can make nothing of a client hangs up, as one does that goes down.
-        Code::BrokerTransportFailure if reason.contains("Disconnected") => {
+        Code::BrokerTransportFailure if HUNG_UP.iter().any(|words| reason.contains(words)) => {
             (Worth::Passing, PROTOCOL)
         }
         Code::TopicAuthorizationFailed
@@ -61,6 +61,8 @@ fn judge(code: RDKafkaErrorCode, reason: &str) -> (Worth, &'static str) {
 
 const CERTIFICATES: &str = "security.protocol, ssl.ca.location, and ssl.keystore.location where brokers ask for a certificate";
 const PROTOCOL: &str = "security.protocol, if the brokers are up";
+/// How that is said: it depends on whether the client was waiting, writing or reading.
+const HUNG_UP: [&str; 3] = ["Disconnected", "Broken pipe", "Connection reset"];
 
 #[derive(Clone, Debug)]
 struct Said {
@@ -252,20 +254,27 @@ mod tests {
 
     #[test]
     fn a_broker_that_hangs_up_is_told_with_the_property_to_look_at() {
-        let last = LastSaid::default();
-        let gone = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected: connection closed by peer";
-        last.error(
-            KafkaError::Global(Code::AllBrokersDown),
-            "1/1 brokers are down",
-        );
-        last.log(RDKafkaLogLevel::Info, "FAIL", gone);
-        last.error(
-            KafkaError::Global(Code::AllBrokersDown),
-            "1/1 brokers are down",
-        );
-        let told = last.with("no answer");
-        assert!(told.contains(": a:1/bootstrap: Disconnected"), "{told}");
-        assert!(told.contains("security.protocol"), "{told}");
-        assert_eq!(last.refusal(), None);
+        for reason in [
+            "Disconnected: connection closed by peer",
+            "Send failed: Broken pipe (after 0ms in state UP)",
+            "Receive failed: Connection reset by peer",
+        ] {
+            let last = LastSaid::default();
+            let down = || {
+                let code = Code::AllBrokersDown;
+                last.error(KafkaError::Global(code), "1/1 brokers are down");
+            };
+            let gone = format!("[thrd:a:1/bootstrap]: a:1/bootstrap: {reason}");
+            down();
+            last.log(RDKafkaLogLevel::Info, "FAIL", &gone);
+            down();
+            let told = last.with("no answer");
+            assert!(
+                told.contains(&format!(": a:1/bootstrap: {reason}")),
+                "{told}"
+            );
+            assert!(told.contains("security.protocol"), "{told}");
+            assert_eq!(last.refusal(), None);
+        }
     }
 }
