@@ -7,9 +7,10 @@ use std::path::Path;
 
 use qipp_api::files::{RollUpLevel, rtt_rollup_csv};
 use qipp_api::proto::alerts::v1::{
-    Alert, AlertFilter, Condition, ListAlertsRequest, RecomputeAlertRequest,
+    Alert, AlertFilter, Condition, GetAlertRequest, ListAlertsRequest, RecomputeAlertRequest,
+    alert_event,
 };
-use qipp_api::proto::events::v1::{Dataset, Severity};
+use qipp_api::proto::events::v1::{Dataset, Severity, Transition};
 use qipp_api::proto::projections::v1::{
     GetCompletenessRequest, GetSavingsPositionRequest, GetStatusRequest, ListRollUpsRequest,
     RollUpCell, SavingsPosition,
@@ -41,7 +42,7 @@ pub(crate) async fn print(
     let alerts = all_alerts(clients).await?;
     overview(&alerts);
     in_full(clients, &alerts, &world.truth).await?;
-    against_truth(&alerts, world);
+    against_truth(&questions(clients, &alerts).await?, world);
     Ok(())
 }
 
@@ -476,8 +477,61 @@ async fn in_full(clients: &Clients, alerts: &[Alert], truth: &[Truth]) -> Result
     Ok(())
 }
 
+/// The rules that are held against the truth.
+const HELD_AGAINST_TRUTH: [&str; 3] = ["R05", "R01", "R02"];
+
+/// Something that an alert asked at some time, whatever it says now: one that has cleared since, or is no more than worth
+/// watching, was asked all the same.
+struct Question {
+    rule: String,
+    org: String,
+    period: Period,
+    severity: Severity,
+}
+
+/// All that was ever asked by the rules that are held against the truth, an alert's oldest question first.
+async fn questions(clients: &Clients, alerts: &[Alert]) -> Result<Vec<Question>, Failure> {
+    let mut questions = Vec::new();
+    for alert in alerts {
+        if !HELD_AGAINST_TRUTH.contains(&alert.rule_id.as_str()) {
+            continue;
+        }
+        let request = GetAlertRequest {
+            alert_id: alert.alert_id.clone(),
+            ..GetAlertRequest::default()
+        };
+        let answer = clients.national.alerts().get_alert(request).await;
+        let history = answer
+            .map_err(|status| refusal(&status))?
+            .into_inner()
+            .history;
+        questions.extend(history.into_iter().filter_map(|entry| {
+            let alert_event::Event::Evaluated(evaluated) = entry.event? else {
+                return None;
+            };
+            // What has cleared or was withdrawn is told with what it was.
+            let new = matches!(
+                evaluated.transition(),
+                Transition::Raised | Transition::Updated
+            );
+            let finding = evaluated.finding?;
+            let asks = new
+                && finding.severity() >= Severity::Amber
+                && finding.suppressed_because.is_empty();
+            Some(Question {
+                period: finding.period.parse().ok()?,
+                severity: finding.severity(),
+                rule: finding.rule_id,
+                org: finding.org_code,
+            })
+            .filter(|_| asks)
+        }));
+    }
+    Ok(questions)
+}
+
 /// What the simulation knows and the rules do not.
-fn against_truth(alerts: &[Alert], world: &World) {
+fn against_truth(questions: &[Question], world: &World) {
     heading("Against the truth of the simulation");
     println!(
         "The simulation let savings do harm in some trusts, and made controls with only one of the two. The rules do not know which.\n"
@@ -500,12 +554,13 @@ fn against_truth(alerts: &[Alert], world: &World) {
         let asked = |rule: &str| {
             truths
                 .iter()
-                .filter(|t| asked_after_onset(alerts, t, rule))
+                .filter(|t| asked_after_onset(questions, t, rule))
                 .count()
         };
         let none = truths.iter().filter(|t| {
-            let rules = ["R05", "R01", "R02"];
-            !rules.iter().any(|rule| asked_after_onset(alerts, t, rule))
+            !HELD_AGAINST_TRUTH
+                .iter()
+                .any(|rule| asked_after_onset(questions, t, rule))
         });
         table.row(vec![
             name.to_owned(),
@@ -519,10 +574,10 @@ fn against_truth(alerts: &[Alert], world: &World) {
     let with_story: BTreeSet<String> = world.truth.iter().map(|t| t.org.to_string()).collect();
     let others = world.trusts.len() - world.truth.len();
     let elsewhere = |rule: &str| {
-        let orgs = alerts
+        let orgs = questions
             .iter()
-            .filter(|a| is_question(a, rule) && !with_story.contains(&a.org_code))
-            .map(|a| a.org_code.as_str());
+            .filter(|q| q.rule == rule && !with_story.contains(&q.org))
+            .map(|q| q.org.as_str());
         orgs.collect::<BTreeSet<_>>().len()
     };
     table.row(vec![
@@ -537,21 +592,16 @@ fn against_truth(alerts: &[Alert], world: &World) {
     println!("\nHarm, trust by trust:");
     let mut table = Table::new(&["Trust", "From", "Markers that were made to slip", "R05"]);
     for truth in world.truth.iter().filter(|t| t.kind == TruthKind::Both) {
-        let hit = alerts
-            .iter()
-            .filter(|a| is_question(a, "R05") && a.org_code == truth.org.to_string())
-            .find(|a| is_after(a, truth));
+        let asked: Vec<&Question> = after_onset(questions, truth, "R05").collect();
         let markers: Vec<&str> = truth.markers.iter().map(|m| m.as_str()).collect();
-        let found = hit.map_or_else(
-            || "not found".to_owned(),
-            |a| {
-                format!(
-                    "asked in {} ({})",
-                    a.raised_period,
-                    word(severity(a).as_str_name(), "SEVERITY_")
-                )
-            },
-        );
+        let found = match (asked.first(), asked.iter().max_by_key(|q| q.severity)) {
+            (Some(first), Some(gravest)) => format!(
+                "asked in {}; at most {}",
+                first.period,
+                word(gravest.severity.as_str_name(), "SEVERITY_")
+            ),
+            _ => "not asked".to_owned(),
+        };
         table.row(vec![
             truth.org.to_string(),
             truth.from.to_string(),
@@ -565,25 +615,19 @@ fn against_truth(alerts: &[Alert], world: &World) {
     );
 }
 
-/// Was ever asked: not only worth knowing.
-fn is_question(alert: &Alert, rule: &str) -> bool {
-    alert.rule_id == rule
-        && severity(alert) >= Severity::Amber
-        && alert.condition() != Condition::Suppressed
-}
-
-fn is_after(alert: &Alert, truth: &Truth) -> bool {
-    alert
-        .finding
-        .as_ref()
-        .and_then(|f| f.period.parse::<Period>().ok())
-        .is_some_and(|period| period >= truth.from)
-}
-
-fn asked_after_onset(alerts: &[Alert], truth: &Truth, rule: &str) -> bool {
-    alerts
+fn after_onset<'a>(
+    questions: &'a [Question],
+    truth: &Truth,
+    rule: &str,
+) -> impl Iterator<Item = &'a Question> {
+    let (org, from) = (truth.org.to_string(), truth.from);
+    questions
         .iter()
-        .any(|a| is_question(a, rule) && a.org_code == truth.org.to_string() && is_after(a, truth))
+        .filter(move |q| q.rule == rule && q.org == org && q.period >= from)
+}
+
+fn asked_after_onset(questions: &[Question], truth: &Truth, rule: &str) -> bool {
+    after_onset(questions, truth, rule).next().is_some()
 }
 
 /// Commands that can be typed as they stand.
