@@ -13,8 +13,8 @@ pub(crate) const SIZES: [f64; 4] = [0.6, 1.0, 1.6, 2.4];
 pub(crate) const K: usize = SIZES.len();
 /// Likelihood ratios of one onset, a size each.
 pub(crate) type Ratios = [f64; K];
-/// Months until a shift is there in full, equally likely.
-pub(crate) const RAMPS: [usize; 2] = [1, 4];
+/// Months until a shift is there in full, equally likely: at once, or a third more each month.
+pub(crate) const RAMPS: [usize; 2] = [1, 3];
 
 /// Likelihood ratios against nothing having moved, by onset (month of monitoring) and size.
 ///

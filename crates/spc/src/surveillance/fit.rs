@@ -69,9 +69,6 @@ impl Span {
     pub(crate) fn baseline(&self) -> usize {
         self.base - self.start
     }
-    pub(crate) fn monitored(&self) -> usize {
-        self.end - self.base
-    }
 }
 
 /// What is shared by all units.
@@ -109,8 +106,9 @@ pub(crate) struct Own {
     pub(crate) rho_centre: f64,
     /// Standard deviation of that prior.
     pub(crate) rho_spread: f64,
-    /// Innovation standard deviation.
+    /// Innovation standard deviation, and the standard error of its logarithm.
     pub(crate) sigma: f64,
+    pub(crate) log_sd_spread: f64,
     pub(crate) level: f64,
     /// Variance of the level, in units of the marginal variance `sigma² / (1 − rho²)`.
     pub(crate) level_var: f64,
@@ -126,6 +124,7 @@ pub(crate) const UNUSABLE: Own = Own {
     rho_centre: 0.0,
     rho_spread: 0.0,
     sigma: 1.0,
+    log_sd_spread: 0.0,
     level: 0.0,
     level_var: 0.0,
 };
@@ -262,7 +261,7 @@ pub(crate) fn level_of(
 }
 
 /// Bias-corrected lag-1 autocorrelation and its sampling variance. `None` with too few pairs.
-fn lag1(z: &[f64]) -> Option<(f64, f64)> {
+pub(crate) fn lag1(z: &[f64]) -> Option<(f64, f64)> {
     let m = mean_of(z.iter().copied().filter(|v| !v.is_nan()))?;
     let (mut c0, mut n0, mut c1, mut n1) = (0.0, 0.0, 0.0, 0.0);
     let sd = variance_of(z.iter().copied().filter(|v| !v.is_nan()))?.sqrt();
@@ -285,8 +284,9 @@ fn lag1(z: &[f64]) -> Option<(f64, f64)> {
     if n1 < 4.0 || c0 <= 0.0 {
         return None;
     }
-    // Sums over n, as in the definition of r that the correction is for.
-    let r = (c1 / n1 * (n0 - 1.0)) / c0;
+    // Means, not sums: E r = ρ − (1 + 3ρ)/n, which the correction turns back (Kendall 1954). The ratio of the sums has a term
+    // less, is lower by ρ/n more, and made every series look less autocorrelated, so that chance looked like evidence.
+    let r = (c1 / n1) / (c0 / n0);
     let factor = 1.0 / (1.0 - 3.0 / n0.max(5.0));
     let rho = ((r + 1.0 / n0) * factor).clamp(-0.99, 0.99);
     Some((rho, factor * factor / n1))
@@ -403,6 +403,7 @@ fn finish(
     };
     let weight = shared.log_var_var / (shared.log_var_var + v);
     own.sigma = (0.5 * (shared.log_var + weight * (log - shared.log_var))).exp();
+    own.log_sd_spread = 0.5 * (weight * v).sqrt();
     let sd = own.marginal_sd();
     (own.level, own.level_var) =
         level_of(z, sd, own.rho, nu, (shared.level, shared.level_var), steps);
@@ -715,8 +716,12 @@ pub(crate) fn national_events(fit: &Fit, panel: &Panel, end: usize) -> Vec<Natio
         .collect()
 }
 
+/// See [`calm`].
+const SHAKEN: f64 = 2.0;
+
 /// A month in which units scatter more than they use to (a national shock that hits each differently) is brought back to
-/// the usual scatter, so that it is no evidence against hundreds of units at once.
+/// the usual scatter, so that it is no evidence against hundreds of units at once. One in which they scatter more than
+/// [`SHAKEN`] times as much says nothing of any one, and counts as missing.
 fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
     let (series, months) = (panel.series, panel.months);
     let expected = |fit: &Fit, u: usize| {
@@ -747,7 +752,11 @@ fn calm(panel: &Panel, fit: &mut Fit, s: usize, t: usize) {
     for u in 0..panel.units {
         if let Some((usual, _)) = expected(fit, u) {
             let z = &mut fit.z[(u * series + s) * months + t];
-            *z = usual + (*z - usual) / scale;
+            *z = if scale > SHAKEN {
+                f64::NAN
+            } else {
+                usual + (*z - usual) / scale
+            };
         }
     }
 }
