@@ -29,5 +29,5 @@ pub use input::{Episode, Input, Returns, Truth};
 pub use known::Known;
 pub use methods::Method;
 pub use metrics::{METRICS, Metrics, Score, Scorer};
-pub use report::{Judged, Voice, judge};
+pub use report::{Judged, Unjudged, Voice, judge};
 pub use speak::{BenchPlan, Spoken, Tier, speak};

@@ -1,10 +1,13 @@
 //! One nation judged, and several together.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use qipp_rules::surveillance::SurveillanceError;
+use qipp_spc::surveillance::MIN_UNITS;
 
-use super::input::Input;
+use super::input::{Input, Returns};
+use super::known::Known;
 use super::methods::Method;
 use super::metrics::{METRICS, Metrics, Said, Score, Scorer};
 use super::speak::{BenchPlan, Entry, Spoken, Tier, speak};
@@ -95,6 +98,88 @@ pub struct Judged {
     pub scores: BTreeMap<Voice, Score>,
     /// What the layer said, by month.
     pub entries: Vec<(usize, Vec<Entry>)>,
+    /// Why the layer could judge nobody in any month. Its scores are of no month then, so that they have no metrics.
+    pub unjudged: Option<Unjudged>,
+}
+
+/// Why the layer could judge nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unjudged {
+    /// All months belong to the baseline.
+    TooFewMonths {
+        /// How many there are.
+        months: usize,
+        /// How many the baseline takes.
+        baseline: usize,
+    },
+    /// What is usual cannot be told from so few.
+    TooFewOrganisations(usize),
+    /// The figures say too little.
+    TooLittleToTell {
+        /// How many organisations there are.
+        organisations: usize,
+        /// How many have savings that vary.
+        savings: usize,
+        /// How many have a marker that varies.
+        markers: usize,
+    },
+}
+
+impl Unjudged {
+    /// For programs; stable.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooFewMonths { .. } => "TOO_FEW_MONTHS",
+            Self::TooFewOrganisations(_) => "TOO_FEW_ORGANISATIONS",
+            Self::TooLittleToTell { .. } => "TOO_LITTLE_TO_TELL",
+        }
+    }
+
+    /// Nobody was judged in a month: why? `None` where somebody was, by figures that vary.
+    fn of(returns: &Returns, plan: &BenchPlan, anybody: bool) -> Option<Self> {
+        let (organisations, months) = (returns.organisations.len(), returns.months);
+        if months <= plan.warm_up {
+            let baseline = plan.warm_up;
+            return Some(Self::TooFewMonths { months, baseline });
+        }
+        if organisations < MIN_UNITS {
+            return Some(Self::TooFewOrganisations(organisations));
+        }
+        let mut known = Known::new(returns);
+        known.advance(months);
+        let [savings, markers, both] = known.table().varying(months);
+        (!anybody || both == 0).then_some(Self::TooLittleToTell {
+            organisations,
+            savings,
+            markers,
+        })
+    }
+}
+
+impl fmt::Display for Unjudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFewMonths { months, baseline } => write!(
+                f,
+                "there are {months} months, and the first {baseline} are the baseline: give at least {}",
+                baseline + 1
+            ),
+            Self::TooFewOrganisations(organisations) => write!(
+                f,
+                "there are {organisations} organisations, and what is usual can be told from {MIN_UNITS} on: give more"
+            ),
+            Self::TooLittleToTell {
+                organisations,
+                savings,
+                markers,
+            } => write!(
+                f,
+                "of {organisations} organisations {savings} have savings that vary, and {markers} a marker that varies: at least {MIN_UNITS} need \
+                 both, in the baseline too, and returns of the last three months (what was received later, and too few events, count as missing)"
+            ),
+        }
+    }
 }
 
 /// Runs everything over a nation and holds it against the truth. `each` is told of every month when it is done.
@@ -114,17 +199,25 @@ pub fn judge(
         .map(|_| Scorer::new(&input.truth, organisations, months))
         .collect();
     let mut entries = Vec::new();
+    let mut anybody = false;
     speak(&input.returns, plan, |spoken| {
         for (voice, scorer) in voices.iter().zip(&mut scorers) {
             scorer.month(spoken.month, &voice.said(plan, &spoken));
         }
+        anybody |= spoken.judged > 0;
         entries.push((spoken.month, spoken.entries));
         each(spoken.month);
     })?;
+    let unjudged = Unjudged::of(&input.returns, plan, anybody);
     let scores = scorers.into_iter().map(Scorer::finish);
+    let scores = voices.into_iter().zip(scores).map(|(voice, score)| {
+        let is_silent = unjudged.is_some() && matches!(voice, Voice::Layer(_));
+        (voice, if is_silent { Score::default() } else { score })
+    });
     Ok(Judged {
-        scores: voices.into_iter().zip(scores).collect(),
+        scores: scores.collect(),
         entries,
+        unjudged,
     })
 }
 

@@ -96,6 +96,8 @@ pub struct Entry {
 pub struct Spoken {
     /// The month, from 0.
     pub month: usize,
+    /// How many organisations the layer could judge.
+    pub judged: usize,
     /// By organisation, the layer's probability of *both*; 0 where it says nothing of it.
     pub probability: Vec<f64>,
     /// Whom it names.
@@ -124,6 +126,7 @@ pub fn speak(
         let now = assess(known.table(), end, &plan.options, seed)?;
         each(Spoken {
             month,
+            judged: now.judgements.iter().flatten().count(),
             probability: now
                 .judgements
                 .iter()

@@ -180,6 +180,34 @@ impl Table {
         &self.savings[organisation * self.months..(organisation + 1) * self.months]
     }
 
+    /// How many organisations have, of what can be used at the end of month `end − 1`, savings that vary; a measure that varies; and both.
+    /// Where nothing varies, there is nothing to judge by.
+    #[must_use]
+    pub fn varying(&self, end: usize) -> [usize; 3] {
+        let panel = self.panel(end);
+        let mut counts = [0; 3];
+        if panel.months == 0 {
+            return counts;
+        }
+        let varies = |line: &[f64]| {
+            let mut known = line.iter().filter(|number| !number.is_nan());
+            let first = known.next();
+            known.any(|number| Some(number) != first)
+        };
+        for values in panel.values.chunks(panel.series * panel.months) {
+            let mut lines = values.chunks(panel.months);
+            let savings = lines.next().is_some_and(varies);
+            let measure = lines.any(varies);
+            for (count, is) in counts
+                .iter_mut()
+                .zip([savings, measure, savings && measure])
+            {
+                *count += usize::from(is);
+            }
+        }
+        counts
+    }
+
     /// The numbers that surveillance works on at the end of month `end − 1`: savings first, then the measures.
     pub(super) fn panel(&self, end: usize) -> Panel {
         let end = end.min(self.months);

@@ -46,8 +46,10 @@ told at once, by file, line and column. `qipp simulate` writes such files.
 --real FILE takes published A&E figures by provider (period,org_code,ae_type,attendances,over_4h,emergency_admissions), gives each provider \
 simulated savings, and puts slips of 1, 1.5 and 2 standard deviations into 5% of them.
 
---json prints an object for each seed, {\"what\":\"seed\",\"source\",\"seed\",\"scores\":{METHOD:{METRIC:NUMBER}}}, and one for each source, \
-{\"what\":\"summary\",\"source\",\"seeds\",\"scores\":{METHOD:{\"metrics\":{…},\"errors\":{…}}}}; null is what there is nothing to tell from.
+--json prints an object for each seed, {\"what\":\"seed\",\"source\",\"seed\",\"not_judged\",\"scores\":{METHOD:{METRIC:NUMBER}}}, and one for each source, \
+{\"what\":\"summary\",\"source\",\"seeds\",\"not_judged\",\"scores\":{METHOD:{\"metrics\":{…},\"errors\":{…}}}}; null is what there is nothing to tell from. \
+not_judged: where the layer could judge nobody, the reason of a seed ({\"code\",\"description\"}, else null) and the list of such seeds; it is \
+said below the table, too. To be judged, a nation needs 10 organisations, 25 months, and savings and markers that vary.
 
 Examples:
   qipp score --scenario A,B,C,E,N --seeds 20

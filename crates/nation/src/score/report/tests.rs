@@ -120,3 +120,68 @@ fn metrics_are_told_by_name() {
     assert!(told["fdr"].is_null());
     assert_eq!(told.as_object().unwrap().len(), METRICS.len());
 }
+
+#[test]
+fn where_nothing_can_be_judged_the_layer_has_no_figures_and_the_reason_is_told() {
+    let layer = |input: &Input| {
+        let judged = judge(input, &plan(), |_| ()).unwrap();
+        let metrics = judged.scores[&Voice::Layer(Tier::Alert)].metrics();
+        (judged.unjudged, metrics)
+    };
+    let whole = small(Scenario::E, 3);
+    assert_eq!(layer(&whole).0, None);
+
+    let mut few = whole.clone();
+    few.returns.organisations.truncate(9);
+    few.returns.figures.retain(|row| row.org < 9);
+    few.returns.savings.retain(|row| row.org < 9);
+    few.truth.episodes.retain(|held| held.org < 9);
+    let mut young = whole.clone();
+    young.returns.months = 34;
+    young.returns.figures.retain(|row| row.month < 34);
+    young.returns.savings.retain(|row| row.month < 34);
+    let mut constant = whole.clone();
+    for row in &mut constant.returns.savings {
+        row.actual_pence = 1e6;
+    }
+    let mut late = whole.clone();
+    for row in &mut late.returns.figures {
+        row.received = 999;
+    }
+    // Quality that never moves: savings could be judged, both cannot.
+    let mut still = whole;
+    for row in &mut still.returns.figures {
+        row.numerator = row.denominator;
+    }
+    let little = |savings, markers| Unjudged::TooLittleToTell {
+        organisations: 60,
+        savings,
+        markers,
+    };
+    for (input, expected) in [
+        (few, Unjudged::TooFewOrganisations(9)),
+        (
+            young,
+            Unjudged::TooFewMonths {
+                months: 34,
+                baseline: 34,
+            },
+        ),
+        (constant, little(0, 60)),
+        (late, little(60, 0)),
+        (still, little(60, 0)),
+    ] {
+        let (unjudged, metrics) = layer(&input);
+        assert_eq!(unjudged, Some(expected));
+        for name in [
+            "fdr",
+            "any_when_nothing",
+            "alerts_a_month",
+            "expected_false",
+            "matched",
+        ] {
+            assert_eq!(metrics.get(name), None, "{name}: {expected}");
+        }
+        assert_eq!(metrics.get("months"), Some(0.0));
+    }
+}

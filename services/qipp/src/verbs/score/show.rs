@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use qipp_nation::score::real::{self, AeFigures};
 use qipp_nation::score::report::{Summary, summarise};
-use qipp_nation::score::{BenchPlan, Judged};
+use qipp_nation::score::{BenchPlan, Judged, Unjudged};
 use serde_json::{Map, Value, json};
 
 use super::jobs::{Done, Group};
@@ -50,12 +50,18 @@ pub(super) fn table(group: &Group, done: &[Done], plan: &BenchPlan) -> Result<()
         return Ok(());
     };
     line(&format!(
-        "{}: {} {}, {} organisations, {} months, judged from month {} on{}",
+        "{}: {} {}, {} {}, {} {}, judged from month {} on{}",
         group.title,
         done.len(),
         if done.len() == 1 { "nation" } else { "seeds" },
         first.organisations,
+        if first.organisations == 1 {
+            "organisation"
+        } else {
+            "organisations"
+        },
         first.months,
+        if first.months == 1 { "month" } else { "months" },
         plan.warm_up + 1,
         if plan.every > 1 {
             format!(", every {} months", plan.every)
@@ -86,6 +92,29 @@ pub(super) fn table(group: &Group, done: &[Done], plan: &BenchPlan) -> Result<()
         table.row(cells(&summary));
     }
     table.show()?;
+    // Seeds of one group mostly share the reason.
+    let mut reasons: Vec<(Unjudged, Vec<u64>)> = Vec::new();
+    for (reason, seed) in done
+        .iter()
+        .filter_map(|done| Some((done.judged.unjudged?, done.seed)))
+    {
+        match reasons.iter_mut().find(|(held, _)| *held == reason) {
+            Some((_, seeds)) => seeds.push(seed),
+            None => reasons.push((reason, vec![seed])),
+        }
+    }
+    for (reason, seeds) in reasons {
+        let of = if seeds.len() == done.len() {
+            String::new()
+        } else {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            format!(" of seed {}", seeds.join(", "))
+        };
+        line(&format!(
+            "The layer judged nothing{of}, {}: {reason}.",
+            reason.code()
+        ))?;
+    }
     line("")
 }
 
@@ -133,6 +162,7 @@ pub(super) fn json(group: &Group, done: &[Done]) -> Result<(), Failure> {
         }
         line(&json!({
             "what": "seed", "source": group.title, "seed": nation.seed, "organisations": nation.organisations, "months": nation.months,
+            "not_judged": nation.judged.unjudged.map(|reason| json!({ "code": reason.code(), "description": reason.to_string() })),
             "scores": scores,
         }).to_string())?;
     }
@@ -142,8 +172,12 @@ pub(super) fn json(group: &Group, done: &[Done]) -> Result<(), Failure> {
         scores.insert(summary.voice.name().to_owned(), value);
     }
     let seeds: Vec<u64> = done.iter().map(|nation| nation.seed).collect();
+    let not_judged = done
+        .iter()
+        .filter(|nation| nation.judged.unjudged.is_some());
+    let not_judged: Vec<u64> = not_judged.map(|nation| nation.seed).collect();
     line(
-        &json!({ "what": "summary", "source": group.title, "seeds": seeds, "scores": scores })
+        &json!({ "what": "summary", "source": group.title, "seeds": seeds, "not_judged": not_judged, "scores": scores })
             .to_string(),
     )
 }
