@@ -40,7 +40,8 @@ An alert is true when the organisation's savings rise and its quality slips, fro
   observations.csv  org_code,period,marker,numerator,denominator, or value; may have received
   savings.csv       org_code,period,plan_pence,actual_pence; may have received
   truth.csv         org_code,kind,from,until,markers: both, savings_only or quality_only
-Columns come in any order, months are YYYY-MM, an empty cell is missing, received is the month at whose end a row became known. All faults are \
+Columns come in any order, months are YYYY-MM, an empty cell is missing, received is the month at whose end a row became known. \
+A marker whose numerators never exceed their denominators is a proportion, otherwise (one figure is enough) a rate, and without denominators a value. All faults are \
 told at once, by file, line and column. `qipp simulate` writes such files.
 
 --real FILE takes published A&E figures by provider (period,org_code,ae_type,attendances,over_4h,emergency_admissions), gives each provider \
@@ -78,13 +79,13 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "N", default_value_t = 90_000)]
     first_seed: u64,
     /// Organisations of a simulated nation, 1 to 10000.
-    #[arg(long, value_name = "N", default_value_t = 500, requires = "scenario")]
+    #[arg(long, value_name = "N", default_value_t = 500, conflicts_with_all = ["input", "real"])]
     organisations: usize,
     /// Months of a simulated nation, 36 to 120.
-    #[arg(long, value_name = "N", default_value_t = 48, requires = "scenario")]
+    #[arg(long, value_name = "N", default_value_t = 48, conflicts_with_all = ["input", "real"])]
     months: usize,
     /// When effects of a simulated nation begin. Without it, all in month 25; in `real`, spread over a year.
-    #[arg(long, value_enum, value_name = "WHEN", requires = "scenario")]
+    #[arg(long, value_enum, value_name = "WHEN", conflicts_with_all = ["input", "real"])]
     onsets: Option<OnsetsArg>,
     /// The false share of alerts that the layer is asked for; the watch list has twice as much.
     #[arg(long, value_name = "SHARE", default_value_t = 0.10, value_parser = parse_q)]

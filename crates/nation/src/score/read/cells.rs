@@ -183,7 +183,10 @@ impl<'a> Row<'a> {
         }
         let period = month_of(text);
         if period.is_none() {
-            let what = format!("{} is no month: write YYYY-MM", quoted(text));
+            let what = format!(
+                "{} is no month: write YYYY-MM, from 1990-01 to 2100-12",
+                quoted(text)
+            );
             log.fault("INVALID_PERIOD", self.place(column), what);
         }
         period.map(Some)
@@ -206,15 +209,17 @@ impl<'a> Row<'a> {
             return Some(f64::NAN);
         }
         let number = text.parse::<f64>().ok();
-        let number = number.filter(|number| number.abs() <= LARGEST);
-        if number.is_none() {
-            let what = format!(
+        let number = number.filter(|number| number.is_finite());
+        let what = match number {
+            Some(number) if number.abs() <= LARGEST => return Some(number),
+            Some(_) => format!("{} is too large: give at most {LARGEST:e}", quoted(text)),
+            None => format!(
                 "{} is no number: write digits with a point for decimals, or leave the cell empty where it is missing",
                 quoted(text)
-            );
-            log.fault("INVALID_NUMBER", self.place(column), what);
-        }
-        number
+            ),
+        };
+        log.fault("INVALID_NUMBER", self.place(column), what);
+        None
     }
 }
 

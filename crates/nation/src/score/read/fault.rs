@@ -41,7 +41,8 @@ pub struct Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} faults", self.count)?;
+        let faults = if self.count == 1 { "fault" } else { "faults" };
+        write!(f, "{} {faults}", self.count)?;
         for fault in &self.listed {
             write!(f, "\n  {fault}")?;
         }

@@ -17,6 +17,9 @@ const MARKERS: &str = "markers.csv";
 const OBSERVATIONS: &str = "observations.csv";
 const SAVINGS: &str = "savings.csv";
 
+/// Numerators above their denominators are told when no more than one in so many is.
+const RARE: usize = 20;
+
 /// What was read, with what the truth is looked up by.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -97,10 +100,32 @@ pub(super) fn read(files: &Files<'_>, log: &mut Log) -> Held {
             "{OBSERVATIONS}: {without} figures lack the denominator that others of their marker have, and count as missing"
         ));
     }
+    note_rates(&returns, log);
     Held {
         returns,
         markers,
         organisations: organisations.into_iter().zip(0..).collect(),
+    }
+}
+
+/// A few mistyped figures make a rate of a proportion, for all of its figures: whoever sent them should know.
+fn note_rates(returns: &Returns, log: &mut Log) {
+    let mut counts = vec![(0_usize, 0_usize); returns.markers.len()];
+    for row in returns
+        .figures
+        .iter()
+        .filter(|row| !row.denominator.is_nan())
+    {
+        counts[row.marker].0 += usize::from(row.numerator > row.denominator);
+        counts[row.marker].1 += 1;
+    }
+    for (marker, (above, all)) in returns.markers.iter().zip(counts) {
+        if above > 0 && above * RARE <= all {
+            log.note(format!(
+                "{OBSERVATIONS}: {} is taken for a rate and no proportion, since {above} of {all} numerators are above their denominators",
+                quoted(&marker.code)
+            ));
+        }
     }
 }
 
@@ -246,11 +271,12 @@ fn read_observations(
             line,
             column: "marker",
         };
-        let what = format!(
-            "{} is not in {MARKERS}, here and in {} more rows: add it there",
-            quoted(&code),
-            count - 1
-        );
+        let more = match count - 1 {
+            0 => String::new(),
+            1 => ", here and in another row".to_owned(),
+            more => format!(", here and in {more} more rows"),
+        };
+        let what = format!("{} is not in {MARKERS}{more}: add it there", quoted(&code));
         log.fault("UNKNOWN_MARKER", place, what);
     }
     rows
@@ -282,9 +308,15 @@ fn figure(row: &Row<'_>, log: &mut Log) -> Option<(f64, f64)> {
     if denominator.is_nan() {
         return Some((numerator, f64::NAN));
     }
-    if denominator < 0.0 || numerator < 0.0 {
-        let what = "a part is below 0: counts and their bases are 0 or more".to_owned();
-        log.fault("NEGATIVE_PART", row.place("numerator"), what);
+    let parts = [("numerator", numerator), ("denominator", denominator)];
+    let negative = parts.map(|(column, part)| {
+        part < 0.0 && {
+            let what = "it is below 0: counts and their bases are 0 or more".to_owned();
+            log.fault("NEGATIVE_PART", row.place(column), what);
+            true
+        }
+    });
+    if negative.contains(&true) {
         return None;
     }
     if denominator == 0.0 && numerator > 0.0 {

@@ -265,3 +265,50 @@ fn a_nation_by_its_files_is_the_nation_itself() {
         assert!(!input.truth.episodes.is_empty());
     }
 }
+
+#[test]
+fn faults_are_told_where_they_are_and_as_what_they_are() {
+    let observations = "org_code,period,marker,numerator,denominator\n\
+        A,2020-01,M2,1,-2\nA,9999-12,M2,1,2\nA,2020-01,M2,1e308,2\nA,2020-01,M2,inf,2\nA,2020-01,M7,1,2\nA,2020-01,M8,1,2\nB,2020-01,M8,1,2\n";
+    let faults = reading(MARKERS, observations, SAVINGS, TRUTH).unwrap_err();
+    let told = faults.to_string();
+    for expected in [
+        "line 2 column denominator: it is below 0",
+        "line 3 column period: `9999-12` is no month: write YYYY-MM, from 1990-01 to 2100-12",
+        "line 4 column numerator: `1e308` is too large: give at most 1e18",
+        "line 5 column numerator: `inf` is no number",
+        "line 6 column marker: `M7` is not in markers.csv: add it there",
+        "line 7 column marker: `M8` is not in markers.csv, here and in another row: add it there",
+    ] {
+        assert!(told.contains(expected), "{expected:?} is not in {told}");
+    }
+    let one = reading(
+        MARKERS,
+        &OBSERVATIONS.replace("1,10", "x,10"),
+        SAVINGS,
+        TRUTH,
+    )
+    .unwrap_err();
+    assert!(one.to_string().starts_with("1 fault\n"), "{one}");
+}
+
+#[test]
+fn a_proportion_that_a_mistyped_figure_makes_a_rate_is_told() {
+    let mut observations = OBSERVATIONS.to_owned();
+    let notes = |observations: &str| {
+        let Reading { notes, .. } = reading(MARKERS, observations, SAVINGS, TRUTH).unwrap();
+        let of = |note: &&String| note.contains("taken for a rate");
+        notes.iter().filter(of).cloned().collect::<Vec<String>>()
+    };
+    (0..39).for_each(|org| observations.push_str(&format!("O{org},2020-01,M 1,1,10\n")));
+    assert!(
+        notes(&observations).is_empty(),
+        "M2 is a rate in all of its figures"
+    );
+    observations.push_str("P,2020-01,M 1,11,10\n");
+    let told = notes(&observations);
+    assert!(
+        told.len() == 1 && told[0].contains("`M 1`") && told[0].contains("1 of 41"),
+        "{told:?}"
+    );
+}
