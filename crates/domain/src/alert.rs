@@ -290,7 +290,7 @@ pub enum AlertFact {
 pub struct Acted {
     /// Which alert.
     pub alert_id: String,
-    /// Key of the act; a repeat is ignored.
+    /// Key of the act; a repeat is ignored, and another act under it is refused.
     pub act_id: String,
     /// What.
     pub act: Act,
@@ -450,10 +450,20 @@ pub enum ActDecision {
     Accepted,
     /// It was done before under the same key.
     Repeat,
+    /// The key stands for another act: another move, other words, or of another alert. It is that one.
+    KeyReused(Acted),
     /// The stage does not allow it; these acts are allowed.
     Illegal(Vec<Act>),
     /// There is no such alert.
     UnknownAlert,
+}
+
+/// What people did, oldest first.
+fn acts(history: &[AlertEvent]) -> impl Iterator<Item = &Acted> {
+    history.iter().filter_map(|event| match &event.kind {
+        AlertEventKind::Acted(acted) => Some(acted),
+        AlertEventKind::Evaluated(..) => None,
+    })
 }
 
 /// All alerts of one organisation.
@@ -499,15 +509,28 @@ impl AlertBook {
         let Some(standing) = alert.after_events(held) else {
             return ActDecision::UnknownAlert;
         };
-        let is_repeat = |event: &AlertEvent| matches!(&event.kind, AlertEventKind::Acted(earlier) if earlier.act_id == acted.act_id);
         // Without a key each act is one of its own.
-        if !acted.act_id.is_empty() && alert.history[..held].iter().any(is_repeat) {
-            return ActDecision::Repeat;
+        let earlier = acts(&alert.history[..held])
+            .find(|earlier| !acted.act_id.is_empty() && earlier.act_id == acted.act_id);
+        if let Some(earlier) = earlier {
+            return match (earlier.act, &earlier.why) == (acted.act, &acted.why) {
+                true => ActDecision::Repeat,
+                false => ActDecision::KeyReused(earlier.clone()),
+            };
         }
         match standing.after(acted.act) {
             Some(_) => ActDecision::Accepted,
             None => ActDecision::Illegal(standing.legal_acts()),
         }
+    }
+
+    /// The act on another alert of this book for which its author has used the same key. Without a key there is none.
+    #[must_use]
+    pub fn same_key_elsewhere(&self, acted: &Acted) -> Option<&Acted> {
+        let others = self.iter().filter(|alert| alert.id != acted.alert_id);
+        others.flat_map(|alert| acts(&alert.history)).find(|held| {
+            !acted.act_id.is_empty() && (&held.act_id, &held.who) == (&acted.act_id, &acted.who)
+        })
     }
 
     /// Applies a fact and says whether it had an effect. Facts come in the order of their lane.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{AlertBook, AlertFact};
+use crate::alert::{ActDecision, Acted, AlertBook, AlertFact};
 use crate::benchmark::{Benchmarks, NationalValue};
 use crate::reference::{Reference, ReferenceFact, ReferenceHistory};
 use crate::returns::{Body, Decision, Precondition, Return};
@@ -202,6 +202,23 @@ impl Nation {
     /// All alert books by organisation.
     pub fn alert_books(&self) -> impl Iterator<Item = (OrgCode, &AlertBook)> {
         self.alerts.iter().map(|(org, book)| (*org, &**book))
+    }
+
+    /// What would become of an act now. A key that its author has used for another alert is refused here, before the act is a fact: the fold
+    /// of an alert sees no other lane.
+    #[must_use]
+    pub fn decide_act(&self, org: OrgCode, acted: &Acted) -> ActDecision {
+        let Some(book) = self.alerts(org) else {
+            return ActDecision::UnknownAlert;
+        };
+        let elsewhere = || {
+            let mut books = self.alert_books();
+            books.find_map(|(_, book)| book.same_key_elsewhere(acted))
+        };
+        match book.decide_before(u64::MAX, acted) {
+            ActDecision::Repeat => ActDecision::Repeat,
+            decision => elsewhere().map_or(decision, |held| ActDecision::KeyReused(held.clone())),
+        }
     }
 
     /// Who writes to which lane now.

@@ -10,7 +10,7 @@ mod fixture;
 use fixture::*;
 use proptest::prelude::*;
 use qipp_domain::alert::{
-    Act, ActDecision, AlertBook, AlertFact, Condition, Severity, Stage, Standing, Transition,
+    Act, ActDecision, Acted, AlertBook, AlertFact, Condition, Severity, Stage, Standing, Transition,
 };
 use qipp_domain::{KnownAt, Stamp};
 
@@ -202,6 +202,50 @@ fn a_repeat_of_an_act_is_told_so_and_changes_nothing() {
     // Even after the conversation has moved on.
     told.act("k2", Act::Ask);
     assert_eq!(told.act("k1", Act::Acknowledge), ActDecision::Repeat);
+}
+
+#[test]
+fn a_key_that_stands_for_another_act_is_refused_and_changes_nothing() {
+    let mut told = Told::raised();
+    assert_eq!(told.act("k1", Act::Acknowledge), ActDecision::Accepted);
+    let (before, first) = (told.book.clone(), acted(ID, "k1", Act::Acknowledge));
+    assert_eq!(
+        told.act("k1", Act::Ask),
+        ActDecision::KeyReused(first.clone()),
+        "though the alert could be asked"
+    );
+    let other_words = Acted {
+        why: "For another reason".to_owned(),
+        ..first.clone()
+    };
+    let decision = told.book.decide_before(u64::MAX, &other_words);
+    assert_eq!(decision, ActDecision::KeyReused(first));
+    assert_eq!(told.book, before);
+}
+
+#[test]
+fn a_key_that_its_author_used_for_another_alert_is_refused() {
+    let mut world = World::england();
+    let other = "R01-RB1-2012-03";
+    for (alert, owner) in [(ID, "RA1"), (other, "RB1")] {
+        let raised = finding(owner, "2012-03", Severity::Amber);
+        world.alert(owner, evaluated(alert, Transition::Raised, raised));
+    }
+    let first = acted(ID, "k1", Act::Ask);
+    world.alert("RA1", AlertFact::Acted(first.clone()));
+    let decide = |owner: &str, acted: &Acted| world.nation.decide_act(org(owner), acted);
+    assert_eq!(decide("RA1", &first), ActDecision::Repeat);
+    let elsewhere = acted(other, "k1", Act::Ask);
+    assert_eq!(decide("RB1", &elsewhere), ActDecision::KeyReused(first));
+    let of_somebody_else = Acted {
+        who: "Somebody else".to_owned(),
+        ..elsewhere
+    };
+    assert_eq!(decide("RB1", &of_somebody_else), ActDecision::Accepted);
+    assert_eq!(
+        decide("RB1", &acted(other, "", Act::Ask)),
+        ActDecision::Accepted
+    );
 }
 
 #[test]

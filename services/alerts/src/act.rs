@@ -68,10 +68,12 @@ impl Alerts {
         let act = checked(&request)?;
         let alert = permitted(caller, &view, &current, &request.alert_id)?;
         check_act(&caller.principal, act, alert.org, &current).map_err(denied)?;
-        let act_id = if request.act_id.is_empty() {
-            caller.request_id.clone()
-        } else {
+        let is_keyed = !request.act_id.is_empty();
+        // A call that is passed on twice is one act, too.
+        let act_id = if is_keyed {
             request.act_id
+        } else {
+            caller.request_id.clone()
         };
         let acted = Acted {
             alert_id: request.alert_id,
@@ -80,11 +82,11 @@ impl Alerts {
             who: caller.principal.name.clone(),
             why: request.why,
         };
-        let now = view
-            .alerts(alert.org)
-            .map_or(ActDecision::UnknownAlert, |book| {
-                book.decide_before(u64::MAX, &acted)
-            });
+        let now = match view.alerts(alert.org) {
+            // The id of a call may name several that belong together.
+            Some(book) if !is_keyed => book.decide_before(u64::MAX, &acted),
+            _ => view.decide_act(alert.org, &acted),
+        };
         Ok((alert.org, acted, now))
     }
 }
@@ -139,6 +141,16 @@ fn refuse(decision: ActDecision, acted: &Acted) -> Result<(), ApiError> {
     match decision {
         ActDecision::Accepted | ActDecision::Repeat => Ok(()),
         ActDecision::UnknownAlert => Err(unknown(&acted.alert_id)),
+        ActDecision::KeyReused(held) => {
+            let what = format!(
+                "`{}` is the key of another act already (`{}` on alert {}, or with other words), so nothing was done: take another `act_id`, or send \
+                 that act as it was",
+                acted.act_id,
+                held.act.name(),
+                held.alert_id
+            );
+            Err(ApiError::new(Code::FailedPrecondition, "KEY_REUSED", what))
+        }
         ActDecision::Illegal(legal) => {
             let names: Vec<&str> = legal.iter().map(|act| act.name()).collect();
             let next = if names.is_empty() {

@@ -165,11 +165,11 @@ fn cases(org: &str, alert: &str) -> Vec<Case> {
             OWN,
             json!({"filter": filter}),
         ),
-        // One act for all: the first one counts and the others are repeats of it.
+        // One act on an alert for all: the first one counts and the others are repeats of it.
         case(
             "qipp.alerts.v1.AlertsService/ActOnAlert",
             CONVERSING,
-            json!({"alertId": alert, "act": "ACT_ACKNOWLEDGE", "why": "seen", "actId": "once"}),
+            json!({"alertId": alert, "act": "ACT_ACKNOWLEDGE", "why": "seen", "actId": format!("once on {alert}")}),
         ),
         case(
             "qipp.alerts.v1.AlertsService/RecomputeAlert",

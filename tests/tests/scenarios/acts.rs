@@ -158,6 +158,14 @@ async fn the_repeat_of_an_act_is_answered_and_counts_once() {
         "ILLEGAL_ACT",
         "another key is another act"
     );
+    let reused = act(&sandbox, Who::Regional, &id, Act::Confirm, "ask-1")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (reused.code(), &*ApiError::from_status(&reused).reason),
+        (Code::FailedPrecondition, "KEY_REUSED"),
+        "the same key for another act is not done in silence"
+    );
     assert_eq!(sandbox.records(Topic::Alerts).await.len(), records);
 }
 
