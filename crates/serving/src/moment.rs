@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qipp_api::cut::cut_to_proto;
+use qipp_api::cut::{cut_to_proto, time_to_text};
 use qipp_api::error::ApiError;
 use qipp_api::page::{Page, Paged, next_token, page};
 use qipp_api::proto::events::v1 as wire;
@@ -14,6 +14,9 @@ use tracing::Instrument as _;
 use tracing::span::EnteredSpan;
 
 use crate::{Caller, Deps};
+
+/// So far may a caller's clock be ahead of ours, milliseconds.
+const SKEW_MS: i64 = 60_000;
 
 /// A consistent state to answer from. Holds a read lock: build the answer and let it go, never hold it over an await.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Deps {
         options: Option<&wire::ReadOptions>,
     ) -> Result<Answer<'_>, ApiError> {
         let Read { min_cut, known_at } = read_options(options)?;
-        let at = self.own(known_at);
+        let at = self.own(self.not_to_come(known_at)?);
         self.reach(caller, min_cut.as_ref(), &at).await?;
         Ok(self.answer_at(at))
     }
@@ -110,13 +113,30 @@ impl Deps {
     ) -> Result<ListAnswer<'a, R>, ApiError> {
         let page = page(request)?;
         let Read { min_cut, known_at } = read_options(options)?;
-        let at = self.own(page.known_at(known_at));
+        let at = self.own(page.known_at(self.not_to_come(known_at)?));
         self.reach(caller, min_cut.as_ref(), &at).await?;
         Ok(ListAnswer {
             answer: self.answer_at(at),
             page,
             request,
         })
+    }
+
+    /// What will be known at a moment to come is not known: an answer of now would change under the same question.
+    fn not_to_come(&self, at: KnownAt) -> Result<KnownAt, ApiError> {
+        let now = self.clock.now_ms();
+        match at {
+            KnownAt::Time(time) if time > now.saturating_add(SKEW_MS) => {
+                let what = format!(
+                    "{} is to come: by the clock of this service it is {}; leave `known_at` out to read what is known now",
+                    time_to_text(time),
+                    time_to_text(now)
+                );
+                let field = "read.known_at.time";
+                Err(ApiError::invalid_field("KNOWN_AT_TO_COME", field, what))
+            }
+            at => Ok(at),
+        }
     }
 
     /// Where this process folds a share of the log, a moment that others of its lanes are known at too is cut down to its own.

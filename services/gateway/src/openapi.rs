@@ -10,11 +10,8 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::routes::{Route, TABLE, UPLOAD_PATH, Verb, WATCH_PATH, WATCH_RPC};
-use crate::transcode::{self, choices};
+use crate::transcode::{self, MAX_NAMED, choices};
 use schema::{Comments, reference};
-
-/// Deeper than any field that a query names.
-const MAX_DEPTH: usize = 4;
 
 /// The document.
 #[must_use]
@@ -146,7 +143,7 @@ fn query_parameters(
     comments: &Comments,
     parameters: &mut Vec<Value>,
 ) {
-    if prefix.split('.').count() > MAX_DEPTH {
+    if prefix.split('.').count() > MAX_NAMED {
         return;
     }
     for field in message

@@ -378,6 +378,15 @@ async fn requests_that_cannot_be_read_say_why() {
             )
         })
         .collect();
+    let told = body["error"]["problems"][0]["description"]
+        .as_str()
+        .unwrap();
+    for known in ["known_at", "rule_id", "org_code", "open_only", "page_size"] {
+        assert!(told.contains(known), "{told}");
+    }
+    for none in ["read", "filter"] {
+        assert!(!told.contains(none), "{told}");
+    }
     let expected = [
         ("colour", "UNKNOWN_PARAMETER"),
         ("open_only", "BAD_PARAMETER"),
@@ -663,4 +672,22 @@ fn every_reference_of_the_openapi_document_resolves_and_nothing_is_left_over() {
         "DATASET_QUALITY"
     );
     assert!(openapi() == document, "the document is a pure function");
+}
+
+#[test]
+fn the_parameters_that_a_refusal_names_are_those_of_the_document() {
+    let document = openapi();
+    for route in routes::TABLE.iter().filter(|route| route.verb == Verb::Get) {
+        let parameters = document["paths"][route.path]["get"]["parameters"].clone();
+        let documented: BTreeSet<String> = parameters
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+            .collect();
+        let mut named = Vec::new();
+        let rpc = crate::transcode::rpc(route.rpc).unwrap();
+        crate::transcode::add_names(&rpc.input(), "", &mut named);
+        assert_eq!(BTreeSet::from_iter(named), documented, "{}", route.path);
+    }
 }

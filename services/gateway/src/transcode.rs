@@ -21,6 +21,9 @@ const CUT: &str = "qipp.events.v1.Cut";
 /// Deeper than any message of the contract.
 const MAX_DEPTH: usize = 8;
 
+/// Deeper than any field that a query names.
+pub(crate) const MAX_NAMED: usize = 4;
+
 /// The rpc of a full name, `package.Service/Method`.
 pub(crate) fn rpc(full_name: &str) -> Option<MethodDescriptor> {
     let (service, method) = full_name.split_once('/')?;
@@ -135,11 +138,29 @@ fn resolve(message: &MessageDescriptor, name: &str) -> Result<Vec<FieldDescripto
 }
 
 fn known_parameters(message: &MessageDescriptor) -> String {
-    let names: Vec<String> = message
-        .fields()
-        .map(|field| field.name().to_owned())
-        .collect();
+    let mut names = Vec::new();
+    add_names(message, "", &mut names);
     format!("known are {}", names.join(", "))
+}
+
+/// The parameters that can be written, by the names under which the OpenAPI document has them.
+pub(crate) fn add_names(message: &MessageDescriptor, prefix: &str, names: &mut Vec<String>) {
+    if prefix.split('.').count() > MAX_NAMED {
+        return;
+    }
+    for field in message.fields() {
+        let name = format!("{prefix}{}", field.name());
+        match field.kind() {
+            Kind::Message(_) if field.name() == "read" => {
+                names.extend(["known_at", "min_cut"].map(str::to_owned));
+            }
+            Kind::Message(inner) if field.name() == "filter" => add_names(&inner, "", names),
+            Kind::Message(inner) if inner.full_name() == CUT => names.push(name),
+            Kind::Message(_) if field.is_list() || field.is_map() => {}
+            Kind::Message(inner) => add_names(&inner, &format!("{name}."), names),
+            _ => names.push(name),
+        }
+    }
 }
 
 fn walk(message: &MessageDescriptor, dotted: &str) -> Option<Vec<FieldDescriptor>> {

@@ -210,6 +210,7 @@ async fn a_restatement_that_takes_the_evidence_away_withdraws_the_question_and_h
     );
     recompute_all(&sandbox).await;
 
+    sandbox.set_day("2012-05-02");
     let then = |moment: known_at::Moment| {
         let read = ReadOptions {
             known_at: Some(KnownAt {
