@@ -58,6 +58,36 @@ pub fn months(from: &str, to: &str) -> Result<(Option<Period>, Option<Period>), 
     }
 }
 
+/// A node stands in a tree: neither is asked for alone. `above` is what their pointers start with.
+///
+/// # Errors
+/// `TREE_MISSING` or `NODE_MISSING`, at what was left out.
+pub fn tree_of_node(tree: &str, node: &str, above: &str) -> Result<(), ApiError> {
+    if tree.is_empty() && !node.is_empty() {
+        let what = format!(
+            "`node_code` ({node}) is stated and `tree` is not: name the tree that the node stands in, or leave out both"
+        );
+        let field = format!("{above}tree");
+        return Err(ApiError::invalid([Problem::new(
+            "TREE_MISSING",
+            field,
+            what,
+        )]));
+    }
+    if !tree.is_empty() && node.is_empty() {
+        let what = format!(
+            "`tree` ({tree}) is stated and `node_code` is not: name the node at and below which organisations are meant, or leave out both"
+        );
+        let field = format!("{above}node_code");
+        return Err(ApiError::invalid([Problem::new(
+            "NODE_MISSING",
+            field,
+            what,
+        )]));
+    }
+    Ok(())
+}
+
 /// Fields that were read one by one: all values, or all that is wrong with any of them.
 pub trait Together {
     /// The values.

@@ -12,6 +12,7 @@ mod gate;
 mod methods;
 mod metrics;
 mod moment;
+pub mod named;
 pub mod trace;
 
 use std::fmt;

@@ -14,9 +14,9 @@ use qipp_domain::reference::Reference;
 use qipp_domain::surveillance::Assessment;
 use qipp_domain::validate::Problem;
 use qipp_domain::{Cut, KnownAt, MarkerCode, OrgCode, Slug};
-use qipp_rules::{LooksAt, Rule};
-use qipp_serving::field::{Together as _, months, optional, required};
-use qipp_serving::{Answer, Caller};
+use qipp_rules::{CATALOGUE, LooksAt, Rule};
+use qipp_serving::field::{Together as _, months, optional, required, tree_of_node};
+use qipp_serving::{Answer, Caller, named};
 
 use crate::{Alerts, Turn};
 
@@ -44,12 +44,11 @@ impl<'a> Filter<'a> {
                 open_only: false,
             });
         };
-        let node =
-            || required::<OrgCode>(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID");
-        let (org, tree, node) = (
+        let (org, tree, node, ()) = (
             optional::<OrgCode>(&filter.org_code, "filter.org_code", "ORG_CODE_INVALID"),
             optional::<Slug>(&filter.tree, "filter.tree", "TREE_INVALID"),
-            (!filter.tree.is_empty()).then(node).transpose(),
+            optional::<OrgCode>(&filter.node_code, "filter.node_code", "ORG_CODE_INVALID"),
+            tree_of_node(&filter.tree, &filter.node_code, "filter."),
         )
             .together()?;
         Ok(Self {
@@ -59,6 +58,26 @@ impl<'a> Filter<'a> {
             node: tree.zip(node),
             open_only: filter.open_only,
         })
+    }
+
+    /// Refuses what names nothing: an answer without alerts would say that all is well.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT with everything that is not known.
+    pub(crate) fn check(&self, current: &Reference) -> Result<(), ApiError> {
+        let rules: Vec<&str> = CATALOGUE.iter().map(|rule| rule.id).collect();
+        let told = ("UNKNOWN_RULE", "rule", "filter.rule_id");
+        let tree = |(tree, _)| named::tree(current, tree, "filter.tree");
+        let node = |(tree, node)| named::node(current, tree, node, "filter.node_code");
+        named::all_known([
+            self.org
+                .and_then(|org| named::organisation(current, org, "filter.org_code")),
+            (!self.rule.is_empty())
+                .then(|| named::among(rules, &self.rule, told))
+                .flatten(),
+            self.node.and_then(tree),
+            self.node.and_then(node),
+        ])
     }
 
     /// What policy is checked against: what is named has to be in scope, the rest is filtered.
@@ -112,6 +131,7 @@ impl Alerts {
             .await?;
         let answer = &list.answer;
         caller.may(filter.target(), &answer.current)?;
+        filter.check(&answer.current)?;
         let mut found: Vec<(String, &Alert, Standing<'_>)> = Vec::new();
         for (org, book) in answer.nation.alert_books() {
             if filter.wants_org(org, &answer.reference)
@@ -259,6 +279,9 @@ impl Alerts {
             .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
+        named::all_known([
+            peer_group.and_then(|kind| named::kind(&answer.current, kind, "peer_group"))
+        ])?;
         let mut wanted: Vec<&Assessment> = answer
             .nation
             .assessments()
@@ -295,6 +318,9 @@ impl Alerts {
             .together()?;
         let answer = self.deps.answer(caller, request.read.as_ref()).await?;
         caller.may(Target::None, &answer.current)?;
+        named::all_known([
+            peer_group.and_then(|kind| named::kind(&answer.current, kind, "peer_group"))
+        ])?;
         if answer.reference.latest_marker(marker).is_none() {
             let what = format!(
                 "{marker} is not in the catalogue: ListMarkers names the markers that there are"

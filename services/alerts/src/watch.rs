@@ -58,10 +58,9 @@ impl Alerts {
             .map_err(ApiError::invalid)?;
         let from = from.unwrap_or_default();
         let filter = Filter::parse(request.filter.as_ref())?;
-        caller.may(
-            filter.target(),
-            &self.deps.follower.view().reference(&LATEST),
-        )?;
+        let current = self.deps.follower.view().reference(&LATEST);
+        caller.may(filter.target(), &current)?;
+        filter.check(&current)?;
         let partitions = self.deps.log.layout().partitions(Topic::Alerts);
         let lanes = (0..partitions).map(|partition| {
             let next = from.next(lane_of(Topic::Alerts, partition));

@@ -11,8 +11,8 @@ use qipp_api::view;
 use qipp_domain::completeness::{State, Submission, submissions};
 use qipp_domain::rollup::{CellKey, Partial, Parts, Query, roll_up};
 use qipp_domain::{Breakdown, MarkerCode, OrgCode, Period, Slug};
-use qipp_serving::field::{Together as _, months, optional, required};
-use qipp_serving::{Answer, Caller};
+use qipp_serving::field::{Together as _, months, optional, required, tree_of_node};
+use qipp_serving::{Answer, Caller, named};
 
 use crate::Projections;
 use crate::revisions::dataset;
@@ -42,6 +42,10 @@ impl Projections {
         let answer = &list.answer;
         let known = known_tree(answer, tree)?;
         caller.may(Target::None, &answer.current)?;
+        named::all_known([
+            named::kind(&answer.current, level, "level"),
+            marker.and_then(|marker| named::marker(&answer.current, marker, "marker")),
+        ])?;
         let query = Query {
             tree: known,
             level,
@@ -73,12 +77,12 @@ impl Projections {
         caller: &Caller,
         request: wire::GetCompletenessRequest,
     ) -> Result<wire::GetCompletenessResponse, ApiError> {
-        let node = || required::<OrgCode>(&request.node_code, "node_code", "ORG_CODE_INVALID");
-        let (dataset, period, tree, node, as_of) = (
+        let (dataset, period, tree, node, (), as_of) = (
             dataset(request.dataset),
             required::<Period>(&request.period, "period", "PERIOD_INVALID"),
             optional::<Slug>(&request.tree, "tree", "TREE_INVALID"),
-            (!request.tree.is_empty()).then(node).transpose(),
+            optional::<OrgCode>(&request.node_code, "node_code", "ORG_CODE_INVALID"),
+            tree_of_node(&request.tree, &request.node_code, ""),
             optional::<Date>(&request.as_of, "as_of", "DAY_INVALID"),
         )
             .together()?;
@@ -90,6 +94,9 @@ impl Projections {
         };
         caller.may(target, &answer.current)?;
         let known = tree.map(|tree| known_tree(&answer, tree)).transpose()?;
+        named::all_known([tree
+            .zip(node)
+            .and_then(|(tree, node)| named::node(&answer.current, tree, node, "node_code"))])?;
         let within = |org: OrgCode| match (known, node) {
             (Some(tree), Some(node)) => tree.is_within(org, node, period.last_day()),
             _ => true,

@@ -1,7 +1,7 @@
 //! GetSavingsPosition, ListSchemes: what was planned, what was delivered, and what stands behind it.
 
 use qipp_access::Target;
-use qipp_api::error::{ApiError, Code};
+use qipp_api::error::ApiError;
 use qipp_api::proto::projections::v1 as wire;
 use qipp_api::view;
 use qipp_domain::completeness::{State, submission};
@@ -9,7 +9,7 @@ use qipp_domain::reference::Tree;
 use qipp_domain::savings::{Position, SchemePosition, position};
 use qipp_domain::{Dataset, OrgCode, Period, Slug};
 use qipp_serving::field::{Together as _, optional, required};
-use qipp_serving::{Answer, Caller};
+use qipp_serving::{Answer, Caller, named};
 
 use crate::Projections;
 use crate::series::known_organisation;
@@ -40,6 +40,7 @@ impl Projections {
             }
             Some(name) => {
                 let tree = known_tree(&answer, name)?;
+                named::all_known([named::node(&answer.current, name, node, "org_code")])?;
                 let is_own = |org| self.is_own(org);
                 (below(&answer, tree, node, period, is_own), self.others())
             }
@@ -173,11 +174,7 @@ fn below(
 /// # Errors
 /// NOT_FOUND when there was none at the moment that is read.
 pub(crate) fn known_tree<'a>(answer: &'a Answer<'_>, name: Slug) -> Result<&'a Tree, ApiError> {
-    answer.reference.tree(name).ok_or_else(|| {
-        ApiError::new(
-            Code::NotFound,
-            "UNKNOWN_TREE",
-            format!("there is no tree `{name}`: ListTrees names those that there are"),
-        )
-    })
+    let reference = &answer.reference;
+    let missing = || named::no_tree(reference, name);
+    reference.tree(name).ok_or_else(missing)
 }

@@ -7,8 +7,8 @@ use qipp_api::proto::registry::v1 as wire;
 use qipp_api::view;
 use qipp_domain::reference::{Organisation, Tree};
 use qipp_domain::{OrgCode, Period, Slug};
-use qipp_serving::Caller;
 use qipp_serving::field::{Together as _, months, optional, required};
+use qipp_serving::{Caller, named};
 
 use crate::Registry;
 
@@ -60,6 +60,7 @@ impl Registry {
             .await?;
         let answer = &list.answer;
         caller.may(Target::None, &answer.current)?;
+        named::all_known([kind.and_then(|kind| named::kind(&answer.current, kind, "kind"))])?;
         let wanted = answer
             .reference
             .organisations()
@@ -102,13 +103,8 @@ impl Registry {
             .await?;
         let answer = &list.answer;
         caller.may(Target::None, &answer.current)?;
-        let tree = answer.reference.tree(name).ok_or_else(|| {
-            ApiError::new(
-                Code::NotFound,
-                "UNKNOWN_TREE",
-                format!("there is no tree `{name}`: ListTrees names those that there are"),
-            )
-        })?;
+        let missing = || named::no_tree(&answer.reference, name);
+        let tree = answer.reference.tree(name).ok_or_else(missing)?;
         let mut members: Vec<&Organisation> = tree
             .members()
             .filter(|code| *code == tree.root || tree.parent(*code, day).is_some())

@@ -468,3 +468,80 @@ async fn the_request_id_comes_back_with_answers_and_with_errors() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_names_nothing_or_is_to_come_is_refused_and_not_answered_with_nothing() {
+    let sandbox = sandbox().await;
+    let cases = [
+        (
+            "alerts.v1.AlertsService/ListAlerts",
+            json!({"filter": {"orgCode": "ZZZ", "ruleId": "r05"}}),
+            vec![
+                ("UNKNOWN_ORGANISATION", "filter.org_code"),
+                ("UNKNOWN_RULE", "filter.rule_id"),
+            ],
+        ),
+        (
+            "alerts.v1.AlertsService/ListAlerts",
+            json!({"filter": {"tree": "nope", "nodeCode": "N01"}}),
+            vec![("UNKNOWN_TREE", "filter.tree")],
+        ),
+        (
+            "alerts.v1.AlertsService/ListAlerts",
+            json!({"filter": {"tree": TREE, "nodeCode": "ZZZ"}}),
+            vec![("UNKNOWN_NODE", "filter.node_code")],
+        ),
+        (
+            "alerts.v1.AlertsService/ListAlerts",
+            json!({"filter": {"tree": TREE}}),
+            vec![("NODE_MISSING", "filter.node_code")],
+        ),
+        (
+            "alerts.v1.AlertsService/ListAlerts",
+            json!({"filter": {"nodeCode": "N01"}}),
+            vec![("TREE_MISSING", "filter.tree")],
+        ),
+        (
+            "alerts.v1.AlertsService/ListAssessments",
+            json!({"peerGroup": "trst"}),
+            vec![("UNKNOWN_KIND", "peer_group")],
+        ),
+        (
+            "alerts.v1.AlertsService/ListBenchmarks",
+            json!({"marker": "AE_4H", "peerGroup": "trst"}),
+            vec![("UNKNOWN_KIND", "peer_group")],
+        ),
+        (
+            "registry.v1.RegistryService/ListOrganisations",
+            json!({"kind": "trst"}),
+            vec![("UNKNOWN_KIND", "kind")],
+        ),
+        (
+            "projections.v1.ProjectionsService/ListRollUps",
+            json!({"tree": TREE, "level": "trst", "marker": "AE_5H"}),
+            vec![("UNKNOWN_KIND", "level"), ("UNKNOWN_MARKER", "marker")],
+        ),
+        (
+            "registry.v1.RegistryService/ListMarkers",
+            json!({"read": {"knownAt": {"time": "2199-01-01T00:00:00Z"}}}),
+            vec![("KNOWN_AT_TO_COME", "read.known_at.time")],
+        ),
+    ];
+    for (rpc, message, faults) in cases {
+        let rpc = format!("qipp.{rpc}");
+        let key = Some(sandbox.key(Who::National));
+        let status = wire::call(&sandbox.url(), key, &rpc, message.clone())
+            .await
+            .unwrap_err();
+        let error = ApiError::from_status(&status);
+        let told: Vec<(&str, &str)> = error
+            .problems
+            .iter()
+            .map(|fault| (&*fault.code, &*fault.field))
+            .collect();
+        assert_eq!(told, faults, "{rpc} {message}: {}", error.message);
+    }
+    // A month without a list is no error.
+    let lists = "qipp.alerts.v1.AlertsService/ListAssessments";
+    read(&sandbox, (lists, r#"{"from": "2030-01"}"#), None).await;
+}
