@@ -7,7 +7,7 @@ use qipp_api::proto::events::v1::Act;
 
 use crate::cli::Reach;
 use crate::client::unreachable;
-use crate::exit::{self, Outcome};
+use crate::exit::{self, Failure, NOT_FOUND, Outcome};
 use crate::output::{json_line, line, plain, quietly, word};
 
 const HELP: &str = "\
@@ -30,7 +30,7 @@ pub(crate) struct ActArgs {
     /// Why, in words, at most 2,000 characters: the next reader will ask. No patient-level data.
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// A key of your own, at most 128 characters: sending it again gets the first answer. Without it each call is an act of its own.
+    /// A key of your own, at most 128 characters: sending it again gets the first answer, and for another act it is refused. Without it each call is an act of its own.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     act_id: String,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: ActArgs) -> Outcome {
     };
     let answer = client.alerts().act_on_alert(request).await;
     let answer = answer
-        .map_err(|status| unreachable(&args.reach.server, &status))?
+        .map_err(|status| refused(&args.reach.server, &status))?
         .into_inner();
     let printed = if args.reach.json {
         json_line("qipp.alerts.v1.ActOnAlertResponse", &answer)?
@@ -84,6 +84,18 @@ pub(crate) async fn run(args: ActArgs) -> Outcome {
         standing(&answer.alert.unwrap_or_default())
     };
     quietly(line(&printed).map(|()| exit::OK))
+}
+
+/// An alert that is not known is looked for with this program, not with an rpc.
+fn refused(server: &str, status: &tonic::Status) -> Failure {
+    let failure = unreachable(server, status);
+    match failure.code {
+        NOT_FOUND => {
+            let what = failure.error.to_string();
+            Failure::new(NOT_FOUND, what.replace("ListAlerts", "`qipp query alerts`"))
+        }
+        _ => failure,
+    }
 }
 
 fn standing(alert: &Alert) -> String {
@@ -107,6 +119,7 @@ fn standing(alert: &Alert) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qipp_api::error::{ApiError, Code};
     use qipp_api::proto::alerts::v1::{Condition, Stage};
 
     #[test]
@@ -124,5 +137,15 @@ mod tests {
             standing(&alert),
             "A (RJ1 Guy's) is explained; its condition: holds. Possible now: confirm, refute."
         );
+    }
+
+    #[test]
+    fn an_unknown_alert_is_told_with_the_verb_that_lists_them() {
+        let what = "there is no alert `A`: ListAlerts names those that there are";
+        let error = ApiError::new(Code::NotFound, "UNKNOWN_ALERT", what);
+        let told = refused("http://here", &error.into_status(""));
+        assert_eq!(told.code, NOT_FOUND);
+        let text = told.error.to_string();
+        assert!(text.contains("`qipp query alerts` names those"), "{text}");
     }
 }

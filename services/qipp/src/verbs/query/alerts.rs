@@ -127,18 +127,35 @@ pub(super) async fn alerts(asker: &Asker, args: AlertsArgs) -> Result<(), Failur
 /// What a list of questions has to say of itself.
 fn expected_false(expected: &ExpectedFalse) -> Result<(), Failure> {
     if expected.jointly_decided > 0 {
-        line(&format!(
-            "Of {} open alerts decided jointly (R05), about {:.1} are expected to be false.",
-            expected.jointly_decided, expected.expected
-        ))?;
+        line(&jointly_decided(expected))?;
     }
     if expected.not_controlled > 0 {
-        line(&format!(
-            "{} open alerts come from rules that look at one organisation at a time: how many of these are false is not controlled.",
-            expected.not_controlled
-        ))?;
+        line(&not_controlled(expected.not_controlled))?;
     }
     Ok(())
+}
+
+fn jointly_decided(expected: &ExpectedFalse) -> String {
+    match expected.jointly_decided {
+        1 => format!(
+            "The one open alert decided jointly (R05) is false with a chance of {:.0}%.",
+            100.0 * expected.expected
+        ),
+        many => format!(
+            "Of {many} open alerts decided jointly (R05), about {:.1} are expected to be false.",
+            expected.expected
+        ),
+    }
+}
+
+fn not_controlled(alerts: u32) -> String {
+    let (come, these) = match alerts {
+        1 => ("alert comes", "whether it is false"),
+        _ => ("alerts come", "how many of these are false"),
+    };
+    format!(
+        "{alerts} open {come} from rules that look at one organisation at a time: {these} is not controlled."
+    )
 }
 
 fn alert_row(alert: &Alert) -> Vec<String> {
@@ -258,5 +275,26 @@ fn share(measured: &Measured) -> Option<f64> {
     match measured.denominator {
         None => Some(measured.numerator),
         Some(denominator) => (denominator > 0.0).then(|| measured.numerator / denominator),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alert_is_not_told_as_many() {
+        let of = |jointly_decided, expected| ExpectedFalse {
+            jointly_decided,
+            expected,
+            not_controlled: 0,
+        };
+        assert_eq!(
+            jointly_decided(&of(1, 0.14)),
+            "The one open alert decided jointly (R05) is false with a chance of 14%."
+        );
+        assert!(jointly_decided(&of(2, 0.14)).starts_with("Of 2 open alerts"));
+        assert!(not_controlled(1).starts_with("1 open alert comes from"));
+        assert!(not_controlled(2).starts_with("2 open alerts come from"));
     }
 }
