@@ -14,15 +14,15 @@
 //!
 //! ```text
 //!                        FDR   false/month  any    found within 3, 6, 11 months  matched since onset, full shift
-//! A  four states        .066      1.53     .769        .00   .14   .60                .600   .655
+//! A  four states        .051      1.04     .821        .01   .23   .59                .624   .680
 //!    domain CUSUM       .195      3.26     .835        .00   .10   .46                .214   .234
-//! B  four states        .093      2.59     .854        .00   .56   .97                .821   .896
+//! B  four states        .079      2.07     .890        .03   .63   .97                .829   .904
 //!    domain CUSUM       .126      2.93     .860        .00   .25   .78                .557   .608
-//! C  four states        .084      2.21     .831        .03   .35   .79                .687   .750
+//! C  four states        .080      1.93     .904        .17   .57   .83                .736   .802
 //!    domain CUSUM       .184      3.98     .887        .02   .26   .62                .308   .336
-//! E  four states        .090      2.51     .871        .02   .67   .95                .850   .927
+//! E  four states        .093      2.42     .917        .32   .81   .96                .856   .928
 //!    domain CUSUM       .134      3.42     .900        .03   .46   .79                .561   .612
-//! N  four states        .000      0.00     .000
+//! N  four states        .002      0.00     .002
 //!    domain CUSUM       .758      3.72     .758
 //! ```
 //!
